@@ -1,0 +1,1 @@
+//! Order books and market features

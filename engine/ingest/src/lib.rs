@@ -1,0 +1,1 @@
+//! Sessions, verification, interning and routing

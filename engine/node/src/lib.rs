@@ -1,0 +1,1 @@
+//! Configuration, topology, conductor and launch

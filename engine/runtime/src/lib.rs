@@ -1,0 +1,1 @@
+//! Agents, duty cycles, rings, clocks and counters

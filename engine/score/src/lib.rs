@@ -1,0 +1,1 @@
+//! The fraud model: encoder and similarity bank

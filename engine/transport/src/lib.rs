@@ -1,0 +1,1 @@
+//! Publications and subscriptions over Aeron and in process

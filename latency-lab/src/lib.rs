@@ -1,0 +1,1 @@
+//! The open-loop rig and the benches

@@ -1,0 +1,1 @@
+//! Sources, importers, generators and replays of journals

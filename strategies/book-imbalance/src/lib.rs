@@ -1,0 +1,1 @@
+//! A buy or sell signal from the imbalance of the order book

@@ -1,0 +1,1 @@
+//! Approve, review or decline a payment by its score
