@@ -79,6 +79,9 @@ pub mod entry_kind {
     pub const INPUT: u8 = 1;
     /// A [`super::DecisionRecord`]; its action is never `None`.
     pub const DECISION: u8 = 2;
+    /// The journal's own, without a payload, written at an orderly close: it carries the last durable position.
+    /// Its readers skip it.
+    pub const MARK: u8 = 3;
 }
 
 /// Bits of `DecisionRecord::flags`.
