@@ -1,1 +1,27 @@
-//! Agents, duty cycles, rings, clocks and counters
+//! Agents, duty cycles, rings, clocks and counters: what every stage stands on.
+//!
+//! ```text
+//!   runner (thread, core, idle strategy)          conductor
+//!     └─ composite ─┬─ agent ◀──ring── …            ├─ control: commands ─▶ agent, retired objects ◀─
+//!                   └─ agent ──ring──▶ …            ├─ clock: re-anchors
+//!   invoker (replay, tests) ─ agent                 └─ counters, faults: mapped files ─▶ stat, top, /metrics
+//! ```
+//!
+//! Start at [`agent`]; [`ring`] joins agents; [`runner`], [`composite`] and [`invoker`] drive them. [`clock`]
+//! tells the time, [`counters`] and [`faults`] tell what happened, [`cores`] says which thread goes where.
+//!
+//! Invariant: after its start nothing here allocates, frees, locks or waits on an agent's thread, except for the
+//! idle strategy, whose purpose it is.
+
+pub mod agent;
+pub mod invoker;
+
+pub mod ring;
+
+pub mod clock;
+
+pub mod counters;
+pub mod mapped;
+pub mod names;
+
+pub mod heap;
