@@ -37,31 +37,84 @@ const BENCHES: &str = "cargo test --workspace --bench '*' -- --smoke";
 
 /// The gates in the order they run.
 const STEPS: [Step; 10] = [
-    Step { name: "setup", again: "cargo xtask setup", run: |workspace, _| setup::setup(workspace) },
-    Step { name: "format", again: "cargo fmt --all --check", run: format },
-    Step { name: "tidy", again: "cargo xtask tidy", run: |workspace, _| tidy::tidy(workspace) },
-    Step { name: "layers", again: "cargo xtask layers", run: |workspace, _| layers::layers(workspace) },
-    Step { name: "codegen", again: "cargo xtask codegen --check", run: codegen },
-    Step { name: "clippy", again: CLIPPY, run: clippy },
-    Step { name: "docs", again: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps", run: docs },
-    Step { name: "deny", again: "cargo xtask deny", run: dependencies },
-    Step { name: "tests", again: "cargo xtask test", run: tests },
-    Step { name: "benches", again: BENCHES, run: benches },
+    Step {
+        name: "setup",
+        again: "cargo xtask setup",
+        run: |workspace, _| setup::setup(workspace),
+    },
+    Step {
+        name: "format",
+        again: "cargo fmt --all --check",
+        run: format,
+    },
+    Step {
+        name: "tidy",
+        again: "cargo xtask tidy",
+        run: |workspace, _| tidy::tidy(workspace),
+    },
+    Step {
+        name: "layers",
+        again: "cargo xtask layers",
+        run: |workspace, _| layers::layers(workspace),
+    },
+    Step {
+        name: "codegen",
+        again: "cargo xtask codegen --check",
+        run: codegen,
+    },
+    Step {
+        name: "clippy",
+        again: CLIPPY,
+        run: clippy,
+    },
+    Step {
+        name: "docs",
+        again: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",
+        run: docs,
+    },
+    Step {
+        name: "deny",
+        again: "cargo xtask deny",
+        run: dependencies,
+    },
+    Step {
+        name: "tests",
+        again: "cargo xtask test",
+        run: tests,
+    },
+    Step {
+        name: "benches",
+        again: BENCHES,
+        run: benches,
+    },
 ];
 
 /// Runs every gate and prints the time of each, what was left out and how the tests closed.
 pub(crate) fn ci(workspace: &Workspace) -> Result {
     let mut report = Report::default();
     for (index, step) in STEPS.iter().enumerate() {
-        say(format_args!("ci: {} of {}: {}", index + 1, STEPS.len(), step.name));
+        say(format_args!(
+            "ci: {} of {}: {}",
+            index + 1,
+            STEPS.len(),
+            step.name
+        ));
         let start = Instant::now();
         let outcome = (step.run)(workspace, &mut report);
         report.times.push((step.name, start.elapsed()));
         if let Err(error) = outcome {
             summary(&report);
-            return Err(failure!("{error}\nci: {} failed; to repeat it: {}", step.name, step.again));
+            return Err(failure!(
+                "{error}\nci: {} failed; to repeat it: {}",
+                step.name,
+                step.again
+            ));
         }
-        say(format_args!("ci: {}: {:.1} s", step.name, start.elapsed().as_secs_f64()));
+        say(format_args!(
+            "ci: {}: {:.1} s",
+            step.name,
+            start.elapsed().as_secs_f64()
+        ));
     }
     summary(&report);
     println!("ci: all {} steps passed", STEPS.len());
@@ -90,18 +143,25 @@ fn format(workspace: &Workspace, _: &mut Report) -> Result {
 fn codegen(workspace: &Workspace, report: &mut Report) -> Result {
     if !setup::has_flatc() {
         let architecture = std::env::consts::ARCH;
-        report.skipped.push(format!("codegen: the pinned flatc is not published for {architecture}"));
+        report.skipped.push(format!(
+            "codegen: the pinned flatc is not published for {architecture}"
+        ));
         return Ok(());
     }
     codegen::codegen(workspace, true)
 }
 
 fn clippy(workspace: &Workspace, _: &mut Report) -> Result {
-    run(workspace.cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    run(workspace
+        .cargo()
+        .args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
 fn docs(workspace: &Workspace, _: &mut Report) -> Result {
-    run(workspace.cargo().env("RUSTDOCFLAGS", "-D warnings").args(["doc", "--workspace", "--no-deps"]))
+    run(workspace
+        .cargo()
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .args(["doc", "--workspace", "--no-deps"]))
 }
 
 fn dependencies(workspace: &Workspace, report: &mut Report) -> Result {
@@ -118,9 +178,17 @@ pub(crate) fn deny(workspace: &Workspace) -> Result<Option<String>> {
         command.args(arguments);
         command
     };
-    run(&mut cargo_deny(&["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))?;
+    run(&mut cargo_deny(&[
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))?;
     let mut fetch = cargo_deny(&["fetch", "db"]);
-    let fetched = fetch.output().map_err(|error| failure!("`{}`: could not be started: {error}", shown(&fetch)))?;
+    let fetched = fetch
+        .output()
+        .map_err(|error| failure!("`{}`: could not be started: {error}", shown(&fetch)))?;
     if fetched.status.success() {
         return run(&mut cargo_deny(&["check", "--disable-fetch", "advisories"])).map(|()| None);
     }
@@ -128,15 +196,21 @@ pub(crate) fn deny(workspace: &Workspace) -> Result<Option<String>> {
     if !said.contains("failed to fetch advisory database") {
         return Err(failure!("`{}`: {}\n{said}", shown(&fetch), fetched.status));
     }
-    let reason = said.lines().find(|line| line.starts_with("fatal:")).unwrap_or("it could not be fetched");
-    let skipped = format!("advisories: the database of known vulnerabilities is out of reach ({})", reason.trim());
+    let reason = said
+        .lines()
+        .find(|line| line.starts_with("fatal:"))
+        .unwrap_or("it could not be fetched");
+    let skipped = format!(
+        "advisories: the database of known vulnerabilities is out of reach ({})",
+        reason.trim()
+    );
     say(format_args!("deny: skipped {skipped}"));
     Ok(Some(skipped))
 }
 
 fn tests(workspace: &Workspace, report: &mut Report) -> Result {
     for command in Runner::at_hand(workspace).all_tests(workspace) {
-        through(command, report)?;
+        through(command, &mut io::stdout().lock(), report)?;
     }
     Ok(())
 }
@@ -148,37 +222,49 @@ fn benches(workspace: &Workspace, report: &mut Report) -> Result {
         report.skipped.push("benches: the workspace has none".to_owned());
         return Ok(());
     }
-    run(workspace.cargo().args(["test", "--workspace", "--bench", "*", "--", "--smoke"]))
+    run(workspace
+        .cargo()
+        .args(["test", "--workspace", "--bench", "*", "--", "--smoke"]))
 }
 
 /// How many bench targets `cargo metadata` lists.
 fn bench_count(metadata: &serde_json::Value) -> usize {
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    let targets = packages.filter_map(|package| package["targets"].as_array()).flatten();
+    let targets = packages
+        .filter_map(|package| package["targets"].as_array())
+        .flatten();
     let kinds = targets.filter_map(|target| target["kind"].as_array());
-    kinds.filter(|kinds| kinds.iter().any(|kind| kind == "bench")).count()
+    kinds
+        .filter(|kinds| kinds.iter().any(|kind| kind == "bench"))
+        .count()
 }
 
-/// Runs a test runner with all it says going to stdout, and keeps its closing lines.
-fn through(mut command: Command, report: &mut Report) -> Result {
+/// Runs a test runner with all it says going to `out`, and keeps its closing lines.
+fn through(mut command: Command, out: &mut impl Write, report: &mut Report) -> Result {
     let name = shown(&command);
     let broken = |error: io::Error| failure!("`{name}`: {error}");
     let (reader, writer) = io::pipe().map_err(broken)?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone().map_err(broken)?).stderr(writer);
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().map_err(broken)?)
+        .stderr(writer);
     let mut child = command.spawn().map_err(broken)?;
     // The command holds our ends of the pipe; the loop below ends when the child's alone are closed.
     drop(command);
-    let mut stdout = io::stdout().lock();
     for line in BufReader::new(reader).split(b'\n') {
         let line = line.map_err(broken)?;
         let line = String::from_utf8_lossy(&line);
-        writeln!(stdout, "{line}").map_err(broken)?;
+        writeln!(out, "{line}").map_err(broken)?;
         if is_closing(&line) {
             report.closing.push(line.into_owned());
         }
     }
     let status = child.wait().map_err(broken)?;
-    if status.success() { Ok(()) } else { Err(failure!("`{name}`: {status}")) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(failure!("`{name}`: {status}"))
+    }
 }
 
 /// Whether a test runner sums up with this line. Binaries without tests need no mention.
@@ -195,10 +281,22 @@ mod tests {
     #[test]
     fn closing_lines_are_told_from_others() {
         let check = |line: &str, expected: bool| assert_eq!(is_closing(line), expected, "{line}");
-        check("     Summary [   0.012s] 24 tests run: 24 passed, 0 skipped", true);
-        check("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out", true);
-        check("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out", false);
-        check("test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out", true);
+        check(
+            "     Summary [   0.012s] 24 tests run: 24 passed, 0 skipped",
+            true,
+        );
+        check(
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+            true,
+        );
+        check(
+            "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+            false,
+        );
+        check(
+            "test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out",
+            true,
+        );
         check("test tests::x ... ok", false);
     }
 
@@ -210,16 +308,23 @@ mod tests {
             command.args(["-c", script]);
             command
         };
-        through(script("echo out; echo '  Summary [ 1s] 1 test run' >&2"), &mut report).unwrap();
+        through(
+            script("echo out; echo '  Summary [ 1s] 1 test run' >&2"),
+            &mut report,
+        )
+        .unwrap();
         assert_eq!(report.closing, ["  Summary [ 1s] 1 test run"]);
-        assert!(through(script("exit 3"), &mut report).unwrap_err().0.contains("exit status: 3"));
+        assert!(
+            through(script("exit 3"), &mut report)
+                .unwrap_err()
+                .0
+                .contains("exit status: 3")
+        );
     }
 
     #[test]
     fn benches_are_counted_in_the_metadata() {
-        let metadata = |kind: &str| {
-            serde_json::json!({ "packages": [{ "targets": [{ "kind": ["lib"] }, { "kind": [kind] }] }] })
-        };
+        let metadata = |kind: &str| serde_json::json!({ "packages": [{ "targets": [{ "kind": ["lib"] }, { "kind": [kind] }] }] });
         assert_eq!(bench_count(&metadata("bench")), 1);
         assert_eq!(bench_count(&metadata("test")), 0);
     }

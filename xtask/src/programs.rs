@@ -14,7 +14,9 @@ use crate::workspace::{Result, Workspace, failure, quiet, run, say};
 pub(crate) fn demo(workspace: &Workspace, arguments: &[&str]) -> Result {
     setup::setup(workspace)?;
     say("demo: building the program for release; the first time takes some minutes");
-    run(workspace.cargo().args(["build", "--release", "--package", "pinion-cli"]))?;
+    run(workspace
+        .cargo()
+        .args(["build", "--release", "--package", "pinion-cli"]))?;
     let program = workspace.target_dir()?.join("release/pinion");
     let error = workspace.command(&program).arg("demo").args(arguments).exec();
     Err(failure!("{}: could not be started: {error}", program.display()))
@@ -87,7 +89,10 @@ mod tests {
 
     #[test]
     fn doctests_run_with_either_runner() {
-        check(Runner::Nextest, &["nextest run --workspace", "test --workspace --doc"]);
+        check(
+            Runner::Nextest,
+            &["nextest run --workspace", "test --workspace --doc"],
+        );
         check(Runner::Cargo, &["test --workspace"]);
     }
 }

@@ -3,7 +3,7 @@
 //! Start at [`Workspace`]; [`run`], [`output`] and [`quiet`] start programs; [`Failure`] is what every task
 //! returns when it could not do its work.
 //!
-//! Invariant: a task never guesses a path: all of them hang from [`Workspace::root`].
+//! Invariant: a task never guesses a path: all of them hang from [`Workspace::path`].
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -51,11 +51,6 @@ impl Workspace {
         Ok(Self {
             root: root.to_path_buf(),
         })
-    }
-
-    /// The workspace root.
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
     }
 
     /// A path below the workspace root.
