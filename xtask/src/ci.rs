@@ -308,18 +308,17 @@ mod tests {
             command.args(["-c", script]);
             command
         };
+        let mut out = Vec::new();
         through(
-            script("echo out; echo '  Summary [ 1s] 1 test run' >&2"),
+            script("echo a; echo '  Summary [ 1s] 1 test run' >&2"),
+            &mut out,
             &mut report,
         )
         .unwrap();
+        assert_eq!(out, b"a\n  Summary [ 1s] 1 test run\n");
         assert_eq!(report.closing, ["  Summary [ 1s] 1 test run"]);
-        assert!(
-            through(script("exit 3"), &mut report)
-                .unwrap_err()
-                .0
-                .contains("exit status: 3")
-        );
+        let error = through(script("exit 3"), &mut out, &mut report).unwrap_err();
+        assert_eq!(error.0, "`sh -c 'exit 3'`: exit status: 3");
     }
 
     #[test]
