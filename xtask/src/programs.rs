@@ -1,6 +1,6 @@
 //! The two commands that people run: the demo and the tests.
 //!
-//! Start at [`demo`] and [`test`]; [`Runner`] says which test runner is at hand.
+//! Start at [`demo()`] and [`test()`]; [`Runner`] says which test runner is at hand.
 //!
 //! Invariant: both set up what is missing first, so that they work from a fresh clone.
 
