@@ -1,1 +1,32 @@
-//! The fraud model: encoder and similarity bank
+//! Scores a payment by what it resembles: an encoder turns its features into an embedding, a bank of
+//! labelled cases says how much fraud stands near it.
+//!
+//! ```text
+//!   features ──FeatureRecord──▶ [ScoreAgent] ──ScoredRecord──▶ strategy
+//!                                   │ owns
+//!                    Encoder (ONNX Runtime or native) ──embedding──▶ Bank ──neighbours──▶ vote
+//! ```
+//!
+//! Start at [`agent`]; [`scorer`] holds the way from a vector to a score; [`manifest`] describes a model's
+//! folder; [`library`] finds and checks the inference library.
+//!
+//! Invariant: a score is a function of the vector and the model alone, and each event is encoded by itself,
+//! so it is the same bits in whichever batch the event lands.
+
+pub mod agent;
+pub mod config;
+pub mod counters;
+pub mod error;
+pub mod scorer;
+
+pub mod bank;
+pub mod encoder;
+pub mod library;
+pub mod manifest;
+pub mod native;
+pub mod onnx;
+
+pub use agent::ScoreAgent;
+pub use config::{Backend, ScoreConfig};
+pub use error::ScoreError;
+pub use scorer::Scorer;

@@ -1,0 +1,66 @@
+//! The encoder behind one interface, chosen once at start.
+
+use std::path::Path;
+
+use crate::config::{Backend, ScoreConfig};
+use crate::error::ScoreError;
+use crate::manifest::ModelFolder;
+use crate::native::NativeEncoder;
+use crate::onnx::OnnxEncoder;
+
+/// What runs the encoder.
+pub enum Encoder {
+    /// ONNX Runtime.
+    Onnx(Box<OnnxEncoder>),
+    /// Own loops.
+    Native(NativeEncoder),
+}
+
+/// The encoder could not run: the event is scored as degraded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeFailed;
+
+impl Encoder {
+    /// Loads the encoder that `config` asks for.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the model's files or the library.
+    pub fn load(config: &ScoreConfig, model: &ModelFolder) -> Result<Self, ScoreError> {
+        let manifest = &model.manifest.encoder;
+        let bytes = model.read(&manifest.file, &manifest.sha256)?;
+        match config.backend {
+            Backend::Native => {
+                let path = model.path(&manifest.file);
+                let features = model.manifest.features.len();
+                let encoder = NativeEncoder::parse(&bytes, features, manifest.dimensions)
+                    .map_err(|reason| ScoreError::Malformed { path, reason })?;
+                Ok(Self::Native(encoder))
+            }
+            Backend::Onnx => {
+                let library = crate::library::find(Path::new(&config.library))?;
+                Ok(Self::Onnx(Box::new(OnnxEncoder::load(
+                    &library,
+                    &bytes,
+                    &model.manifest,
+                )?)))
+            }
+        }
+    }
+
+    /// Writes the embedding of `features` to `embedding`.
+    ///
+    /// Shape: as many features as the manifest names, as many dimensions as it says.
+    /// Cost:  ONNX Runtime 3 to 4 µs for two layers of 64, of which 0.9 µs are its fixed cost per run.
+    ///
+    /// # Errors
+    /// [`EncodeFailed`] if the library failed; `embedding` is then unchanged.
+    pub fn encode(&mut self, features: &[f32], embedding: &mut [f32]) -> Result<(), EncodeFailed> {
+        match self {
+            Self::Onnx(encoder) => encoder.encode(features, embedding),
+            Self::Native(encoder) => {
+                encoder.encode(features, embedding);
+                Ok(())
+            }
+        }
+    }
+}

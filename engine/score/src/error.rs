@@ -1,0 +1,100 @@
+//! What can be wrong with a model, its library, or the stage's configuration.
+
+use std::path::PathBuf;
+
+/// Why the scoring stage cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// `batch_max` is outside 1..=1024.
+    #[error("score.batch_max is {got}, expected 1 to 1024")]
+    BatchMax {
+        /// The value found.
+        got: u32,
+    },
+    /// A path is empty.
+    #[error("{key} is empty, expected a path")]
+    Empty {
+        /// The configuration key.
+        key: &'static str,
+    },
+    /// A file of the model cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The manifest is not what a manifest should be.
+    #[error("{}: {reason}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A file is not the one that the manifest was written for.
+    #[error("{} has the SHA-256 hash {found}, expected {expected} as its manifest says", path.display())]
+    FileHash {
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The manifest's.
+        expected: String,
+    },
+    /// The model was trained on other features than the engine computes.
+    #[error("{} was trained on feature set {found:016x}, expected {expected:016x} as is in force", path.display())]
+    FeatureSet {
+        /// The manifest.
+        path: PathBuf,
+        /// The model's.
+        found: u64,
+        /// The engine's.
+        expected: u64,
+    },
+    /// A file of the model is malformed.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// The inference library is nowhere.
+    #[error(
+        "found no {name} in any of: {searched}; run `cargo xtask setup`, set score.library, or set score.backend = \"native\""
+    )]
+    LibraryMissing {
+        /// File name.
+        name: String,
+        /// The folders.
+        searched: String,
+    },
+    /// The library is not the pinned one.
+    #[error("{} has the SHA-256 hash {found}, expected {expected} of ONNX Runtime {version}", path.display())]
+    LibraryHash {
+        /// The library.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The pinned one.
+        expected: &'static str,
+        /// The pinned version.
+        version: &'static str,
+    },
+    /// There is no pinned library for this kind of machine.
+    #[error("score.backend is \"onnx\", expected \"native\": no ONNX Runtime is pinned for {arch}")]
+    LibraryArch {
+        /// The machine.
+        arch: &'static str,
+    },
+    /// The library refused.
+    #[error("ONNX Runtime, {action}: {reason}")]
+    Onnx {
+        /// What it was asked to do.
+        action: &'static str,
+        /// What it said.
+        reason: String,
+    },
+}

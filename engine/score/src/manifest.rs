@@ -1,0 +1,195 @@
+//! A model's folder: `manifest.toml` says what the other files are and how their outcome is read.
+//!
+//! Invariant: a manifest that was read has shapes that agree with each other, and files with its hashes.
+
+use std::path::{Path, PathBuf};
+
+use pinion_schemas::records::{FEATURES_MAX, NEIGHBOURS_MAX};
+use serde::Deserialize;
+
+use crate::error::ScoreError;
+
+/// Name of the manifest in a model's folder.
+pub const MANIFEST_FILE: &str = "manifest.toml";
+
+/// The manifest as written by `models/train/train.py`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name of the model.
+    pub name: String,
+    /// Version of the model.
+    pub version: u32,
+    /// First and last day of the training data, as text.
+    pub trained_on: String,
+    /// The features in the order of the encoder's input.
+    pub features: Vec<String>,
+    /// Hash of the feature set, 16 hexadecimal digits.
+    pub feature_set_hash: String,
+    /// The encoder.
+    pub encoder: EncoderManifest,
+    /// The bank and the vote.
+    pub bank: BankManifest,
+    /// From the vote to a probability.
+    pub calibration: Calibration,
+    /// Measured at training; shown to people.
+    #[serde(default)]
+    pub metrics: toml::Table,
+}
+
+/// The encoder's file and shapes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderManifest {
+    /// File in the folder.
+    pub file: String,
+    /// SHA-256 hash of the file, hexadecimal.
+    pub sha256: String,
+    /// Name of the graph's input, shape `[1, features]`, f32.
+    pub input: String,
+    /// Name of the graph's output, shape `[1, dimensions]`, f32, of length 1.
+    pub output: String,
+    /// Length of an embedding.
+    pub dimensions: usize,
+}
+
+/// The bank's file and the vote over its rows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BankManifest {
+    /// File in the folder.
+    pub file: String,
+    /// SHA-256 hash of the file, hexadecimal.
+    pub sha256: String,
+    /// Rows.
+    pub rows: usize,
+    /// Neighbours that vote.
+    pub neighbours: usize,
+    /// A neighbour's vote is `weight · exp(−(1 − similarity) / temperature)`.
+    pub temperature: f32,
+}
+
+/// Platt scaling of the vote's fraud share `s`: `1 / (1 + exp(−(slope · logit(s) + intercept)))`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Slope.
+    pub slope: f32,
+    /// Intercept.
+    pub intercept: f32,
+}
+
+/// A manifest with the folder it was read from.
+#[derive(Clone, Debug)]
+pub struct ModelFolder {
+    /// What it says.
+    pub manifest: Manifest,
+    /// First eight bytes of the BLAKE3 hash of its text, little endian: the model's hash in decisions.
+    pub hash: u64,
+    /// Hash of the feature set it was trained on.
+    pub feature_set_hash: u64,
+    folder: PathBuf,
+}
+
+impl ModelFolder {
+    /// Reads and checks the manifest in `folder`. The other files are read and checked by [`Self::read`].
+    ///
+    /// # Errors
+    /// [`ScoreError::Read`], [`ScoreError::Manifest`].
+    pub fn open(folder: &Path) -> Result<Self, ScoreError> {
+        let path = folder.join(MANIFEST_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|source| ScoreError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let refuse = |reason: String| ScoreError::Manifest {
+            path: path.clone(),
+            reason,
+        };
+        let manifest: Manifest = toml::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+        check(&manifest).map_err(refuse)?;
+        let feature_set_hash = u64::from_str_radix(&manifest.feature_set_hash, 16).map_err(|_| {
+            refuse(format!(
+                "feature_set_hash is \"{}\", expected 16 hexadecimal digits",
+                manifest.feature_set_hash
+            ))
+        })?;
+        let hash = blake3::hash(text.as_bytes());
+        let hash = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"));
+        Ok(Self {
+            manifest,
+            hash,
+            feature_set_hash,
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// Path of the manifest.
+    pub fn manifest_path(&self) -> PathBuf {
+        self.folder.join(MANIFEST_FILE)
+    }
+
+    /// Path of a file of the folder.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
+    }
+
+    /// Reads a file of the folder and compares its hash with the manifest's.
+    ///
+    /// # Errors
+    /// [`ScoreError::Read`], [`ScoreError::FileHash`].
+    pub fn read(&self, file: &str, expected: &str) -> Result<Vec<u8>, ScoreError> {
+        let path = self.path(file);
+        let bytes = std::fs::read(&path).map_err(|source| ScoreError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let found = crate::library::sha256(&bytes);
+        if found != expected {
+            return Err(ScoreError::FileHash {
+                path,
+                found,
+                expected: expected.to_owned(),
+            });
+        }
+        Ok(bytes)
+    }
+}
+
+fn check(manifest: &Manifest) -> Result<(), String> {
+    let features = manifest.features.len();
+    if !(1..=FEATURES_MAX).contains(&features) {
+        return Err(format!(
+            "features has {features} names, expected 1 to {FEATURES_MAX}"
+        ));
+    }
+    let dimensions = manifest.encoder.dimensions;
+    if !(1..=256).contains(&dimensions) {
+        return Err(format!("encoder.dimensions is {dimensions}, expected 1 to 256"));
+    }
+    let neighbours = manifest.bank.neighbours;
+    if !(NEIGHBOURS_MAX..=256).contains(&neighbours) {
+        return Err(format!(
+            "bank.neighbours is {neighbours}, expected {NEIGHBOURS_MAX} to 256"
+        ));
+    }
+    if manifest.bank.rows < neighbours {
+        return Err(format!(
+            "bank.rows is {}, expected at least {neighbours}",
+            manifest.bank.rows
+        ));
+    }
+    let temperature = manifest.bank.temperature;
+    if !(temperature.is_finite() && temperature > 0.0) {
+        return Err(format!(
+            "bank.temperature is {temperature}, expected a positive number"
+        ));
+    }
+    let Calibration { slope, intercept } = manifest.calibration;
+    if !(slope.is_finite() && intercept.is_finite()) {
+        return Err(format!(
+            "calibration is {slope}, {intercept}, expected finite numbers"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,273 @@
+//! The encoder as own loops over the weights of the ONNX file.
+//!
+//! ```text
+//!   x ─ clip((x − mean) · scale) ─ [dense + relu] × layers ─ dense ─ z / √(Σz² + 1e−12)
+//! ```
+//!
+//! Reads the initialisers that `models/train` names `mean`, `scale`, `clip_min`, `clip_max`, `weight_0`,
+//! `bias_0`, `weight_1`, … from the file; weights are stored `[outputs, inputs]`. Serves machines without
+//! the library, and tests as the oracle.
+//!
+//! Invariant: every sum runs in the order of its inputs and nothing is fused, so the bits are the same on
+//! every machine.
+
+use std::collections::BTreeMap;
+
+/// Added under the root of the length, as in the graph.
+const LENGTH_EPSILON: f32 = 1e-12;
+
+/// Outputs are computed this many at a time, so that the compiler can use vector registers without
+/// changing the order of any sum.
+const LANES: usize = 16;
+
+/// The weights and the buffers between layers.
+pub struct NativeEncoder {
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    clip_min: f32,
+    clip_max: f32,
+    layers: Vec<Layer>,
+    buffers: [Vec<f32>; 2],
+}
+
+/// A dense layer, its weights in blocks of [`LANES`] outputs: `weights[block][input][lane]`.
+struct Layer {
+    inputs: usize,
+    outputs: usize,
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl NativeEncoder {
+    /// Takes the weights out of an ONNX file.
+    ///
+    /// # Errors
+    /// What is missing or has another shape than `features` inputs and `dimensions` outputs ask for.
+    pub fn parse(onnx: &[u8], features: usize, dimensions: usize) -> Result<Self, String> {
+        let tensors = initialisers(onnx).ok_or("not an ONNX file with f32 initialisers")?;
+        let take = |name: &str, len: usize| -> Result<Vec<f32>, String> {
+            let found = tensors
+                .get(name)
+                .ok_or_else(|| format!("found no initialiser {name}"))?;
+            if found.len() != len {
+                return Err(format!(
+                    "initialiser {name} has {} values, expected {len}",
+                    found.len()
+                ));
+            }
+            if found.iter().any(|value| !value.is_finite()) {
+                return Err(format!("initialiser {name} has a value that is not finite"));
+            }
+            Ok(found.clone())
+        };
+        let mut layers = Vec::new();
+        let mut inputs = features;
+        while let Some(bias) = tensors.get(&format!("bias_{}", layers.len())) {
+            let index = layers.len();
+            let weights = take(&format!("weight_{index}"), inputs * bias.len())?;
+            layers.push(Layer::new(
+                inputs,
+                &weights,
+                &take(&format!("bias_{index}"), bias.len())?,
+            ));
+            inputs = bias.len();
+        }
+        if layers.is_empty() || inputs != dimensions {
+            let found = layers.len();
+            return Err(format!(
+                "{found} layers end in {inputs} values, expected {dimensions}"
+            ));
+        }
+        let widest = layers
+            .iter()
+            .map(|layer| layer.outputs.max(layer.inputs))
+            .max()
+            .unwrap_or(0);
+        Ok(Self {
+            mean: take("mean", features)?,
+            scale: take("scale", features)?,
+            clip_min: take("clip_min", 1)?[0],
+            clip_max: take("clip_max", 1)?[0],
+            layers,
+            buffers: [vec![0.0; widest], vec![0.0; widest]],
+        })
+    }
+
+    /// Mean of each feature in training, and one over its standard deviation.
+    pub fn normalisation(&self) -> (&[f32], &[f32]) {
+        (&self.mean, &self.scale)
+    }
+
+    /// See [`crate::encoder::Encoder::encode`].
+    pub fn encode(&mut self, features: &[f32], embedding: &mut [f32]) {
+        let [from, to] = &mut self.buffers;
+        for (index, out) in from[..features.len()].iter_mut().enumerate() {
+            let value = (features[index] - self.mean[index]) * self.scale[index];
+            *out = value.clamp(self.clip_min, self.clip_max);
+        }
+        let last = self.layers.len() - 1;
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.apply(&from[..layer.inputs], &mut to[..layer.outputs], index != last);
+            std::mem::swap(from, to);
+        }
+        let z = &from[..embedding.len()];
+        let length = (z.iter().map(|value| value * value).sum::<f32>() + LENGTH_EPSILON).sqrt();
+        for (out, value) in embedding.iter_mut().zip(z) {
+            *out = value / length;
+        }
+    }
+}
+
+impl Layer {
+    fn new(inputs: usize, weights: &[f32], bias: &[f32]) -> Self {
+        let outputs = bias.len();
+        let blocks = outputs.div_ceil(LANES);
+        let mut blocked = vec![0.0; blocks * inputs * LANES];
+        for output in 0..outputs {
+            for input in 0..inputs {
+                let (block, lane) = (output / LANES, output % LANES);
+                blocked[(block * inputs + input) * LANES + lane] = weights[output * inputs + input];
+            }
+        }
+        Self {
+            inputs,
+            outputs,
+            weights: blocked,
+            bias: bias.to_vec(),
+        }
+    }
+
+    fn apply(&self, from: &[f32], to: &mut [f32], relu: bool) {
+        let blocks = self.weights.chunks_exact(self.inputs * LANES);
+        for (block, (weights, out)) in blocks.zip(to.chunks_mut(LANES)).enumerate() {
+            let mut sums = [0.0_f32; LANES];
+            for (value, row) in from.iter().zip(weights.chunks_exact(LANES)) {
+                for (sum, weight) in sums.iter_mut().zip(row) {
+                    *sum += value * weight;
+                }
+            }
+            for (lane, out) in out.iter_mut().enumerate() {
+                let value = sums[lane] + self.bias[block * LANES + lane];
+                *out = if relu { value.max(0.0) } else { value };
+            }
+        }
+    }
+}
+
+/// The f32 initialisers of an ONNX model by name: field 7 of the model is the graph, field 5 of the graph
+/// an initialiser, whose fields 2, 8 and 9 are type, name and raw bytes.
+fn initialisers(onnx: &[u8]) -> Option<BTreeMap<String, Vec<f32>>> {
+    const FLOAT: u64 = 1;
+    let mut tensors = BTreeMap::new();
+    for (_, graph) in fields(onnx)?.into_iter().filter(|(number, _)| *number == 7) {
+        for (_, tensor) in fields(graph.bytes()?)?
+            .into_iter()
+            .filter(|(number, _)| *number == 5)
+        {
+            let mut name = String::new();
+            let mut data_type = 0;
+            let mut raw: &[u8] = &[];
+            for (number, field) in fields(tensor.bytes()?)? {
+                match number {
+                    2 => data_type = field.varint()?,
+                    8 => name = String::from_utf8(field.bytes()?.to_vec()).ok()?,
+                    9 => raw = field.bytes()?,
+                    _ => {}
+                }
+            }
+            if data_type == FLOAT {
+                let values = raw
+                    .chunks_exact(4)
+                    .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+                tensors.insert(name, values.collect());
+            }
+        }
+    }
+    Some(tensors)
+}
+
+/// A field of a protocol buffer message.
+enum Field<'a> {
+    Varint(u64),
+    Fixed,
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Field<'a> {
+    fn bytes(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    fn varint(&self) -> Option<u64> {
+        match self {
+            Self::Varint(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+/// The fields of a message, or `None` if it is cut short or malformed.
+fn fields(mut message: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
+    let mut found = Vec::new();
+    while !message.is_empty() {
+        let key = varint(&mut message)?;
+        let field = match key & 7 {
+            0 => Field::Varint(varint(&mut message)?),
+            1 => message.split_off(..8).map(|_| Field::Fixed)?,
+            2 => {
+                let len = usize::try_from(varint(&mut message)?).ok()?;
+                Field::Bytes(message.split_off(..len)?)
+            }
+            5 => message.split_off(..4).map(|_| Field::Fixed)?,
+            _ => return None,
+        };
+        found.push((key >> 3, field));
+    }
+    Some(found)
+}
+
+fn varint(message: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = *message.split_off_first()?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn prop_any_bytes_are_refused_or_read(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            let _ = NativeEncoder::parse(&bytes, 3, 2);
+        }
+    }
+
+    #[test]
+    fn blocked_layer_equals_the_plain_sum() {
+        let (inputs, outputs) = (5, 19);
+        let weights: Vec<f32> = (0..inputs * outputs)
+            .map(|index| (index % 7) as f32 - 3.0)
+            .collect();
+        let bias: Vec<f32> = (0..outputs).map(|index| index as f32).collect();
+        let from = [1.0, -2.0, 3.0, 0.5, 4.0];
+        let mut to = vec![0.0; outputs];
+        Layer::new(inputs, &weights, &bias).apply(&from, &mut to, false);
+        for output in 0..outputs {
+            let plain: f32 = (0..inputs)
+                .map(|input| from[input] * weights[output * inputs + input])
+                .sum();
+            assert_eq!(to[output], plain + bias[output]);
+        }
+    }
+}

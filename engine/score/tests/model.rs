@@ -1,0 +1,156 @@
+//! The shipped model, run by both back ends.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use pinion_schemas::records::FEATURES_MAX;
+use pinion_score::config::{Backend, ScoreConfig};
+use pinion_score::encoder::Encoder;
+use pinion_score::manifest::ModelFolder;
+use pinion_score::{ScoreError, Scorer};
+use proptest::prelude::*;
+
+fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v1")
+}
+
+fn config(backend: Backend) -> ScoreConfig {
+    ScoreConfig {
+        model: shipped().display().to_string(),
+        backend,
+        ..ScoreConfig::default()
+    }
+}
+
+fn folder() -> ModelFolder {
+    ModelFolder::open(&shipped()).unwrap()
+}
+
+fn load(backend: Backend) -> Scorer {
+    Scorer::load(&config(backend), folder().feature_set_hash).unwrap()
+}
+
+/// A copy of the shipped model that a test may damage.
+fn copy(change: impl FnOnce(&Path)) -> (tempfile::TempDir, ScoreConfig) {
+    let directory = tempfile::tempdir().unwrap();
+    for file in ["manifest.toml", "encoder.onnx", "bank.bin"] {
+        std::fs::copy(shipped().join(file), directory.path().join(file)).unwrap();
+    }
+    change(directory.path());
+    let config = ScoreConfig {
+        model: directory.path().display().to_string(),
+        ..config(Backend::Native)
+    };
+    (directory, config)
+}
+
+#[track_caller]
+fn check_refused(change: impl FnOnce(&Path), expected: &str) {
+    let (_directory, config) = copy(change);
+    let error = Scorer::load(&config, folder().feature_set_hash)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains(expected), "expected {expected:?} in: {error}");
+}
+
+fn edit(path: &Path, from: &str, to: &str) {
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{from} is not in {}", path.display());
+    std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn onnx_runtime_and_own_loops_agree() {
+    let model = folder();
+    let (features, dimensions) = (model.manifest.features.len(), model.manifest.encoder.dimensions);
+    let onnx = RefCell::new(Encoder::load(&config(Backend::Onnx), &model).unwrap());
+    let native = RefCell::new(Encoder::load(&config(Backend::Native), &model).unwrap());
+    let strategy = proptest::collection::vec(-100.0_f32..2_000.0, features);
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let outcome = runner.run(&strategy, |vector| {
+        let (mut a, mut b) = (vec![0.0; dimensions], vec![0.0; dimensions]);
+        onnx.borrow_mut().encode(&vector, &mut a).unwrap();
+        native.borrow_mut().encode(&vector, &mut b).unwrap();
+        let worst = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        prop_assert!(worst <= 1e-5, "off by {}", worst);
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn a_score_does_not_depend_on_what_was_scored_before() {
+    let mut scorer = load(Backend::Onnx);
+    let vector = |seed: usize| -> [f32; FEATURES_MAX] {
+        std::array::from_fn(|index| ((seed * 31 + index * 17) % 97) as f32)
+    };
+    let alone: Vec<_> = (0..50).map(|seed| scorer.score(&vector(seed))).collect();
+    let backwards: Vec<_> = (0..50).rev().map(|seed| scorer.score(&vector(seed))).collect();
+    assert!(alone.iter().eq(backwards.iter().rev()));
+    assert!(
+        alone
+            .iter()
+            .all(|score| (0.0..=1.0).contains(&score.score) && score.neighbour_count == 8)
+    );
+}
+
+#[test]
+fn a_vector_that_is_not_finite_is_degraded_not_scored() {
+    let mut scorer = load(Backend::Native);
+    let score = scorer.score(&[f32::NAN; FEATURES_MAX]);
+    assert_eq!(
+        (score.score, score.flags),
+        (0.0, pinion_schemas::records::decision_flag::DEGRADED)
+    );
+}
+
+#[test]
+fn another_feature_set_is_refused() {
+    let error = Scorer::load(&config(Backend::Native), 1).err().unwrap();
+    assert!(
+        matches!(error, ScoreError::FeatureSet { expected: 1, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn damaged_models_are_refused_with_their_place() {
+    check_refused(
+        |path| std::fs::remove_file(path.join("manifest.toml")).unwrap(),
+        "cannot read",
+    );
+    check_refused(
+        |path| edit(&path.join("manifest.toml"), "neighbours = 32", "neighbours = 0"),
+        "bank.neighbours is 0",
+    );
+    check_refused(
+        |path| edit(&path.join("manifest.toml"), "version", "verzion"),
+        "unknown field `verzion`",
+    );
+    check_refused(
+        |path| std::fs::write(path.join("bank.bin"), b"cut").unwrap(),
+        "has the SHA-256 hash",
+    );
+    check_refused(
+        |path| std::fs::write(path.join("encoder.onnx"), b"cut").unwrap(),
+        "has the SHA-256 hash",
+    );
+    check_refused(
+        |path| edit(&path.join("manifest.toml"), "dimensions = 32", "dimensions = 33"),
+        "bank.bin",
+    );
+}
+
+#[test]
+fn a_missing_library_is_one_clear_sentence() {
+    let config = ScoreConfig {
+        library: "nowhere/lib.so".to_owned(),
+        ..config(Backend::Onnx)
+    };
+    let error = Scorer::load(&config, folder().feature_set_hash)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("score.backend = \"native\""), "{error}");
+}

@@ -1,0 +1,92 @@
+"""Writes the encoder as an ONNX file, by the few protocol buffer messages it needs.
+
+Messages and field numbers are those of onnx.proto3 (IR version 8, operator set 13).
+"""
+
+import struct
+
+import numpy
+
+FLOAT, INT64 = 1, 7
+
+
+def varint(value):
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def number(field, value):
+    return varint(field << 3) + varint(value)
+
+
+def message(field, body):
+    body = body.encode() if isinstance(body, str) else body
+    return varint(field << 3 | 2) + varint(len(body)) + body
+
+
+def tensor(name, values, data_type=FLOAT):
+    """TensorProto: dims 1, data_type 2, name 8, raw_data 9."""
+    values = numpy.asarray(values, dtype="<f4" if data_type == FLOAT else "<i8")
+    dims = b"".join(number(1, size) for size in values.shape)
+    return dims + number(2, data_type) + message(8, name) + message(9, values.tobytes())
+
+
+def node(operator, inputs, output, attributes=()):
+    """NodeProto: input 1, output 2, name 3, op_type 4, attribute 5 (name 1, i 3, type 20 = INT)."""
+    body = b"".join(message(1, name) for name in inputs) + message(2, output)
+    body += message(3, output) + message(4, operator)
+    for name, value in attributes:
+        body += message(5, message(1, name) + number(3, value) + number(20, 2))
+    return body
+
+
+def value_info(name, columns):
+    """ValueInfoProto of f32 with shape [1, columns]."""
+    shape = b"".join(message(1, number(1, size)) for size in (1, columns))
+    return message(1, name) + message(2, message(1, number(1, FLOAT) + message(2, shape)))
+
+
+def encoder(mean, scale, clip, layers):
+    """The bytes of: clip((x - mean) * scale), dense layers with relu between, length 1.
+
+    Shapes: mean and scale [features]; clip (lowest, highest); layers [(weights [outputs, inputs], bias)].
+    """
+    initialisers = [tensor("mean", mean), tensor("scale", scale)]
+    initialisers += [tensor("clip_min", [clip[0]]), tensor("clip_max", [clip[1]])]
+    nodes = [node("Sub", ["features", "mean"], "centred"), node("Mul", ["centred", "scale"], "scaled")]
+    nodes += [node("Max", ["scaled", "clip_min"], "floored"), node("Min", ["floored", "clip_max"], "hidden_0")]
+    for index, (weights, bias) in enumerate(layers):
+        last = index == len(layers) - 1
+        initialisers += [tensor(f"weight_{index}", weights), tensor(f"bias_{index}", bias)]
+        dense = "z" if last else f"dense_{index}"
+        inputs = [f"hidden_{index}", f"weight_{index}", f"bias_{index}"]
+        nodes.append(node("Gemm", inputs, dense, [("transB", 1)]))
+        if not last:
+            nodes.append(node("Relu", [dense], f"hidden_{index + 1}"))
+    initialisers += [tensor("axes", [1], INT64), tensor("epsilon", [1e-12])]
+    nodes += [
+        node("Mul", ["z", "z"], "squares"),
+        node("ReduceSum", ["squares", "axes"], "square_sum", [("keepdims", 1)]),
+        node("Add", ["square_sum", "epsilon"], "square_length"),
+        node("Sqrt", ["square_length"], "length"),
+        node("Div", ["z", "length"], "embedding"),
+    ]
+    graph = b"".join(message(1, body) for body in nodes) + message(2, "encoder")
+    graph += b"".join(message(5, body) for body in initialisers)
+    graph += message(11, value_info("features", len(mean)))
+    graph += message(12, value_info("embedding", len(layers[-1][1])))
+    opset = message(1, "") + number(2, 13)
+    return number(1, 8) + message(2, "pinion") + message(7, graph) + message(8, opset)
+
+
+def bank(embeddings, weights, labels, names):
+    """The bytes of bank.bin; see engine/score/src/bank.rs for the format."""
+    rows, dimensions = embeddings.shape
+    out = b"PNBANK01" + struct.pack("<II", rows, dimensions)
+    out += embeddings.astype("<f4").tobytes() + weights.astype("<f4").tobytes()
+    out += labels.astype("u1").tobytes()
+    return out + b"".join(name.encode("ascii").ljust(36, b"\0") for name in names)
