@@ -436,3 +436,184 @@ impl Published {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START_UTC_NS: i64 = 1_700_000_000_000_000_000;
+    const SECOND_NS: i64 = 1_000_000_000;
+
+    /// Re-anchors every second against a UTC that runs `drift_ppm` faster, and returns what is left of it.
+    fn left_after(seconds: i64, begin_ns: i64, drift_ppm: i64) -> i64 {
+        let mut curve = Curve::through(0, START_UTC_NS);
+        let utc_at =
+            |elapsed_ns: i64| START_UTC_NS + begin_ns + elapsed_ns + elapsed_ns / 1_000_000 * drift_ppm;
+        for second in 1..=seconds {
+            let elapsed_ns = second * SECOND_NS;
+            let drift_ns = utc_at(elapsed_ns) - curve.at(elapsed_ns);
+            curve = curve.corrected(elapsed_ns, drift_ns).unwrap();
+        }
+        let elapsed_ns = (seconds + 1) * SECOND_NS;
+        utc_at(elapsed_ns) - curve.at(elapsed_ns)
+    }
+
+    #[test]
+    fn small_error_is_gone_after_a_few_seconds() {
+        for begin_ns in [-400_000, 0, 400_000] {
+            assert!(
+                left_after(5, begin_ns, 0).abs() < 1_000,
+                "{begin_ns}: {}",
+                left_after(5, begin_ns, 0)
+            );
+        }
+    }
+
+    #[test]
+    fn counter_that_runs_wrong_is_held_within_its_error_per_second() {
+        for drift_ppm in [-100, -5, 5, 100] {
+            let left_ns = left_after(60, 0, drift_ppm);
+            assert!(
+                left_ns.abs() < 3 * drift_ppm.abs() * 1_000,
+                "{drift_ppm} ppm: {left_ns} ns"
+            );
+        }
+    }
+
+    #[test]
+    fn utc_that_is_far_ahead_is_followed_at_once() {
+        assert!(left_after(1, 3_600 * SECOND_NS, 0).abs() < 1_000);
+    }
+
+    #[test]
+    fn utc_that_is_far_behind_is_approached_slowly() {
+        let left_ns = left_after(10, -3_600 * SECOND_NS, 0);
+        assert!(left_ns < -3_599 * SECOND_NS, "{left_ns}");
+        assert!(left_ns > -3_600 * SECOND_NS, "{left_ns}");
+    }
+
+    #[test]
+    fn correction_that_has_not_begun_is_not_replaced() {
+        let curve = Curve::through(0, START_UTC_NS).corrected(1_000, 500).unwrap();
+        assert_eq!(curve.corrected(1_001, 500), None);
+        assert!(curve.corrected(1_000 + LEAD_NS, 500).is_some());
+    }
+
+    #[test]
+    fn drift_is_counted() {
+        let drift = Drift::default().with(-7).with(3).with(2 * STEP_NS_MIN);
+        let expected = Drift {
+            drift_ns: 2 * STEP_NS_MIN,
+            drift_ns_max: 2 * STEP_NS_MIN,
+            reanchor_count: 3,
+            step_count: 1,
+        };
+        assert_eq!(drift, expected);
+        let counters = Counters::in_memory(8);
+        DriftCounters::new(&counters).set(&Drift::default().with(-7));
+        assert_eq!(counters.value("clock.ahead_ns"), Some(7));
+        assert_eq!(counters.value("clock.behind_ns"), Some(0));
+        assert_eq!(counters.value("clock.drift_ns_max"), Some(7));
+    }
+
+    #[test]
+    fn system_clock_tells_utc() {
+        let clock = Clock::system();
+        let (before_ns, now_ns, after_ns) = (system_utc_ns(), clock.now_ns(), system_utc_ns());
+        // A second of slack: the system clock may be disciplined between the readings.
+        assert!(now_ns > before_ns - SECOND_NS);
+        assert!(now_ns < after_ns + SECOND_NS);
+        assert_eq!(clock.reanchor().reanchor_count, 1);
+        assert_eq!(clock.drift(), clock.clone().drift());
+    }
+
+    #[test]
+    fn virtual_clock_never_goes_back() {
+        let (clock, virtual_clock) = Clock::manual(100);
+        virtual_clock.set(50);
+        assert_eq!(clock.now_ns(), 100);
+        virtual_clock.advance(-1);
+        assert_eq!(clock.now_ns(), 100);
+        virtual_clock.advance(1);
+        assert_eq!(clock.now_ns(), 101);
+        assert_eq!(clock.reanchor(), Drift::default());
+    }
+
+    #[test]
+    fn readers_see_whole_curves_while_they_are_replaced() {
+        let same = |value: i64| {
+            let line = Line {
+                start_ns: value,
+                utc_ns: value,
+                slew_ns: value,
+            };
+            Curve { line, next: line }
+        };
+        let published = Published::new(same(0));
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen = 0;
+                while seen < 200_000 {
+                    let (curve, ()) = published.load_with(|| ());
+                    assert_eq!(curve, same(curve.line.utc_ns));
+                    assert!(curve.line.utc_ns >= seen, "an older curve after a newer one");
+                    seen = curve.line.utc_ns;
+                }
+            });
+            let mut value = 0;
+            while !reader.is_finished() {
+                value += 1;
+                published.store(same(value));
+            }
+        });
+    }
+
+    #[test]
+    fn readings_on_a_thread_never_go_back_while_another_re_anchors() {
+        let clock = Clock::system();
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut last_ns = clock.now_ns();
+                for _ in 0..1_000_000 {
+                    let now_ns = clock.now_ns();
+                    assert!(now_ns >= last_ns, "{now_ns} after {last_ns}");
+                    last_ns = now_ns;
+                }
+            });
+            while !reader.is_finished() {
+                clock.reanchor();
+            }
+        });
+    }
+
+    proptest! {
+        /// Steps of the counter between readings, each with the error that a re-anchoring at that moment finds,
+        /// if there is one.
+        #[test]
+        fn prop_time_never_goes_back_across_re_anchoring(
+            steps in vec((0_i64..3 * SECOND_NS, prop::option::of(prop_oneof![
+                -1_000_i64..1_000,
+                -10_000_000_i64..10_000_000,
+                -10_000_000_000_000_i64..10_000_000_000_000,
+            ])), 1..200),
+        ) {
+            let mut curve = Curve::through(0, START_UTC_NS);
+            let (mut elapsed_ns, mut last_ns) = (0, START_UTC_NS);
+            for (step_ns, error_ns) in steps {
+                // Near the moment a line begins or ends a reading is taken too.
+                for probe_ns in [curve.next.start_ns - 1, curve.next.start_ns, elapsed_ns + step_ns] {
+                    if probe_ns >= elapsed_ns {
+                        elapsed_ns = probe_ns;
+                        prop_assert!(curve.at(elapsed_ns) >= last_ns);
+                        last_ns = curve.at(elapsed_ns);
+                    }
+                }
+                curve = error_ns.and_then(|error_ns| curve.corrected(elapsed_ns, error_ns)).unwrap_or(curve);
+                prop_assert_eq!(curve.at(elapsed_ns), last_ns, "a correction begins later than now");
+            }
+        }
+    }
+}

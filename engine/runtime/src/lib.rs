@@ -7,21 +7,32 @@
 //!   invoker (replay, tests) ─ agent                 └─ counters, faults: mapped files ─▶ stat, top, /metrics
 //! ```
 //!
-//! Start at [`agent`]; [`ring`] joins agents; [`runner`], [`composite`] and [`invoker`] drive them. [`clock`]
-//! tells the time, [`counters`] and [`faults`] tell what happened, [`cores`] says which thread goes where.
+//! Start at [`agent`]; [`ring`] joins agents; [`runner`], [`composite`] and [`invoker`] drive them, [`cores`]
+//! says which thread goes where. [`clock`] tells the time, [`counters`] and [`faults`] tell what happened,
+//! [`control`] and [`shutdown`] are how the control plane speaks to agents. [`heap`] is for tests.
 //!
 //! Invariant: after its start nothing here allocates, frees, locks or waits on an agent's thread, except for the
 //! idle strategy, whose purpose it is.
 
 pub mod agent;
+pub mod composite;
+pub mod idle;
 pub mod invoker;
+pub mod runner;
+mod system;
 
+pub mod cores;
+
+pub mod names;
 pub mod ring;
 
 pub mod clock;
 
 pub mod counters;
+pub mod faults;
 pub mod mapped;
-pub mod names;
+
+pub mod control;
+pub mod shutdown;
 
 pub mod heap;
