@@ -69,8 +69,8 @@ pub struct Health {
     pub refused_count: usize,
     /// How often a new client was put in the place of a lost one, since start.
     pub reconnect_count: u64,
-    /// How often the driver was seen to go, since start.
-    pub driver_lost_count: u64,
+    /// How often a connection was lost, since start: the driver went, or the client failed.
+    pub lost_count: u64,
     /// Defects of the client library that were contained (a panic caught, a client leaked), since start.
     pub contained_count: u64,
 }

@@ -191,7 +191,7 @@ impl BusConfig {
             return Err(out_of_range("term_length", u64::from(self.term_length), expected));
         }
         let mtu_fits = (MTU_LEN_MIN..=MTU_LEN_MAX).contains(&self.mtu_len);
-        if !mtu_fits || self.mtu_len % 32 != 0 {
+        if !mtu_fits || !self.mtu_len.is_multiple_of(32) {
             return Err(out_of_range(
                 "mtu_len",
                 u64::from(self.mtu_len),

@@ -66,6 +66,14 @@ pub enum BusError {
         /// How it was noticed.
         reason: String,
     },
+    /// The client library gave up by itself; a new client is being made.
+    #[error("the {client} client ended: {reason}")]
+    ClientEnded {
+        /// Name of the client, as in `bus.client`.
+        client: &'static str,
+        /// What it said.
+        reason: String,
+    },
     /// The client library broke its own rules; the client was given up and a new one is being made.
     #[error("the {client} client failed and was replaced: {reason}")]
     Contained {
@@ -85,5 +93,40 @@ pub enum BusError {
         waited: Duration,
         /// The state at the end.
         health: Health,
+    },
+}
+
+/// Why a media driver of ours could not be started or had to stop.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DriverError {
+    /// The folder it should live in cannot be used.
+    #[error("{} cannot hold a media driver: {reason}", path.display())]
+    Directory {
+        /// The folder, or something in it.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process runs a driver there.
+    #[error("{} is in use by another media driver", dir.display())]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The driver did not start.
+    #[error("the media driver in {} did not start: {reason}", dir.display())]
+    Start {
+        /// Aeron directory.
+        dir: PathBuf,
+        /// The driver's words.
+        reason: String,
+    },
+    /// The driver stopped by itself.
+    #[error("the media driver in {} failed: {reason}", dir.display())]
+    Failed {
+        /// Aeron directory.
+        dir: PathBuf,
+        /// The driver's words.
+        reason: String,
     },
 }

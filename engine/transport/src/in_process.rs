@@ -125,7 +125,7 @@ impl Bus for InProcessBus {
             pending_count: 0,
             refused_count: 0,
             reconnect_count: 0,
-            driver_lost_count: 0,
+            lost_count: 0,
             contained_count: 0,
         }
     }

@@ -31,6 +31,6 @@ pub mod subscription;
 
 pub use bus::{Bus, Endpoint, Health, Link};
 pub use config::BusConfig;
-pub use error::{BusError, ConfigError};
+pub use error::{BusError, ConfigError, DriverError};
 pub use publication::{Offer, Publication};
 pub use subscription::Subscription;
