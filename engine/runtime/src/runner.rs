@@ -37,6 +37,9 @@ use crate::system;
 /// The highest number a core can have in the system's set of cores.
 const CORE_MAX: usize = 1_023;
 
+/// How an agent that waits for others while it drains lets them run, whatever its idle strategy.
+const DRAIN_SLEEP: Duration = Duration::from_micros(50);
+
 /// How an agent is to be driven.
 #[derive(Clone)]
 pub struct RunnerOptions {
@@ -413,12 +416,18 @@ pub(crate) fn open_cores() -> Vec<usize> {
 /// Drives the agent until it has nothing left. Returns whether that was so in time.
 fn drain(duty: &mut DutyCycle, agent: &mut impl Agent, drain_max: Duration) -> bool {
     let begin = Instant::now();
-    while duty.run(agent) > 0 || !agent.is_drained() {
+    loop {
+        let work_count = duty.cycle(agent);
+        if work_count == 0 && agent.is_drained() {
+            return true;
+        }
         if begin.elapsed() > drain_max {
             return false;
         }
+        if work_count == 0 {
+            thread::sleep(DRAIN_SLEEP);
+        }
     }
-    true
 }
 
 /// One cycle after the other: read the clock, work, count, idle.
@@ -441,14 +450,21 @@ impl DutyCycle {
         }
     }
 
+    /// One cycle and what follows it.
     #[inline]
-    fn run(&mut self, agent: &mut impl Agent) -> usize {
+    fn run(&mut self, agent: &mut impl Agent) {
+        let work_count = self.cycle(agent);
+        self.idler.idle(work_count);
+    }
+
+    /// One cycle. Returns its work count.
+    #[inline]
+    fn cycle(&mut self, agent: &mut impl Agent) -> usize {
         let now_ns = self.clock.now_ns();
         let work_count = agent.do_work(now_ns);
         if let Some(counters) = &self.counters {
             counters.count(work_count, || self.clock.now_ns() - now_ns);
         }
-        self.idler.idle(work_count);
         work_count
     }
 }
