@@ -120,7 +120,9 @@ impl<C: Client> AeronBus<C> {
     }
 
     fn is_due(&mut self, now_ns: i64) -> bool {
-        let due = self.last_check_ns.is_none_or(|last| now_ns.wrapping_sub(last) as u64 >= CHECK_INTERVAL_NS);
+        let due = self
+            .last_check_ns
+            .is_none_or(|last| now_ns.wrapping_sub(last) as u64 >= CHECK_INTERVAL_NS);
         if due {
             self.last_check_ns = Some(now_ns);
         }
@@ -129,7 +131,9 @@ impl<C: Client> AeronBus<C> {
 
     /// The conductor's turn, and what it brought.
     fn turn(&mut self) -> usize {
-        let Some(connection) = &mut self.connection else { return 0 };
+        let Some(connection) = &mut self.connection else {
+            return 0;
+        };
         match contain::<C, _>(|| connection.client.do_work()) {
             Ok(0) => 0,
             Ok(work_count) => {
@@ -144,7 +148,9 @@ impl<C: Client> AeronBus<C> {
     fn check(&mut self) -> usize {
         let now = Instant::now();
         self.release_retired(now);
-        let Some(connection) = &mut self.connection else { return self.try_connect(now) };
+        let Some(connection) = &mut self.connection else {
+            return self.try_connect(now);
+        };
         if let Err(reason) = connection.watch.check(now) {
             let dir = self.settings.aeron_dir.clone();
             return self.end(End::Lost(BusError::DriverLost { dir, reason }));
@@ -182,11 +188,18 @@ impl<C: Client> AeronBus<C> {
     }
 
     fn connect(&self, now: Instant) -> Result<Connection<C>, BusError> {
-        let no_client = |reason| BusError::Connect { dir: self.settings.aeron_dir.clone(), reason };
+        let no_client = |reason| BusError::Connect {
+            dir: self.settings.aeron_dir.clone(),
+            reason,
+        };
         let watch =
             DriverWatch::open(&self.settings.aeron_dir, self.settings.driver_timeout).map_err(no_client)?;
         match catch_unwind(AssertUnwindSafe(|| C::connect(&self.settings))) {
-            Ok(Ok(client)) => Ok(Connection { client, watch, since: now }),
+            Ok(Ok(client)) => Ok(Connection {
+                client,
+                watch,
+                since: now,
+            }),
             Ok(Err(reason)) => Err(no_client(reason)),
             Err(panic) => Err(no_client(panic_words(panic.as_ref()))),
         }
@@ -198,14 +211,20 @@ impl<C: Client> AeronBus<C> {
 
     /// Asks for what is not asked for yet, and again for what was refused a while ago.
     fn ask_all(&mut self, now: Instant) {
-        let Some(Connection { client, .. }) = &mut self.connection else { return };
+        let Some(Connection { client, .. }) = &mut self.connection else {
+            return;
+        };
         let mut refusal = None;
         let outcome = contain::<C, _>(|| {
             for slot in &self.publications {
-                slot.ask(now, &mut refusal, |channel, stream_id| client.ask_publication(channel, stream_id));
+                slot.ask(now, &mut refusal, |channel, stream_id| {
+                    client.ask_publication(channel, stream_id)
+                });
             }
             for slot in &self.subscriptions {
-                slot.ask(now, &mut refusal, |channel, stream_id| client.ask_subscription(channel, stream_id));
+                slot.ask(now, &mut refusal, |channel, stream_id| {
+                    client.ask_subscription(channel, stream_id)
+                });
             }
             Ok(())
         });
@@ -214,7 +233,9 @@ impl<C: Client> AeronBus<C> {
 
     /// Takes the driver's answers, and lets subscriptions look for new images.
     fn answer_and_refresh(&mut self) {
-        let Some(Connection { client, .. }) = &mut self.connection else { return };
+        let Some(Connection { client, .. }) = &mut self.connection else {
+            return;
+        };
         let mut refusal = None;
         let outcome = contain::<C, _>(|| {
             for slot in &self.publications {
@@ -254,7 +275,9 @@ impl<C: Client> AeronBus<C> {
 
     /// Gives up the connection. The handles stay, with empty slots.
     fn end(&mut self, end: End) -> usize {
-        let Some(Connection { client, .. }) = self.connection.take() else { return 0 };
+        let Some(Connection { client, .. }) = self.connection.take() else {
+            return 0;
+        };
         let belongings = self.empty_slots(Standing::Pending);
         let error = match end {
             End::Lost(error) => {
@@ -281,7 +304,10 @@ impl<C: Client> AeronBus<C> {
     fn retire(&mut self, mut client: C, belongings: Belongings<C>) {
         let outcome = catch_unwind(AssertUnwindSafe(|| client.retire(belongings)));
         if outcome.is_ok() {
-            self.retired.push(Retired { client, until: Instant::now() + C::LINGER });
+            self.retired.push(Retired {
+                client,
+                until: Instant::now() + C::LINGER,
+            });
         } else {
             self.health.contained_count += 1;
             std::mem::forget(client);
@@ -323,10 +349,18 @@ impl<C: Client> AeronBus<C> {
             subscription_tickets: Vec::new(),
         };
         for slot in &self.publications {
-            slot.empty(standing, &mut belongings.publications, &mut belongings.publication_tickets);
+            slot.empty(
+                standing,
+                &mut belongings.publications,
+                &mut belongings.publication_tickets,
+            );
         }
         for slot in &self.subscriptions {
-            slot.empty(standing, &mut belongings.subscriptions, &mut belongings.subscription_tickets);
+            slot.empty(
+                standing,
+                &mut belongings.subscriptions,
+                &mut belongings.subscription_tickets,
+            );
         }
         belongings
     }
@@ -334,14 +368,21 @@ impl<C: Client> AeronBus<C> {
     /// Gives back what nobody holds any more, and what has run out of positions. A question that is not
     /// answered yet is left to be answered first.
     fn tend_slots(&mut self) {
-        let unused = self.publications.iter().any(Slot::is_unused) || self.subscriptions.iter().any(Slot::is_unused);
-        let spent = self.publications.iter().any(|slot| slot.has_open(C::Publication::is_spent));
+        let unused =
+            self.publications.iter().any(Slot::is_unused) || self.subscriptions.iter().any(Slot::is_unused);
+        let spent = self
+            .publications
+            .iter()
+            .any(|slot| slot.has_open(C::Publication::is_spent));
         if !unused && !spent {
             return;
         }
         let (publications, subscriptions) = (&mut self.publications, &mut self.subscriptions);
         let outcome = contain::<C, _>(|| {
-            publications.iter().filter(|slot| slot.has_open(C::Publication::is_spent)).for_each(|slot| slot.reset());
+            publications
+                .iter()
+                .filter(|slot| slot.has_open(C::Publication::is_spent))
+                .for_each(|slot| slot.reset());
             publications.retain(|slot| !Slot::is_unused(slot));
             subscriptions.retain(|slot| !Slot::is_unused(slot));
             Ok(())
@@ -351,7 +392,8 @@ impl<C: Client> AeronBus<C> {
 
     /// Whether this is called from inside a handler of one of this bus's own handles.
     fn is_reentered(&self) -> bool {
-        self.publications.iter().any(|slot| slot.is_busy()) || self.subscriptions.iter().any(|slot| slot.is_busy())
+        self.publications.iter().any(|slot| slot.is_busy())
+            || self.subscriptions.iter().any(|slot| slot.is_busy())
     }
 }
 
@@ -361,9 +403,14 @@ impl<C: Client> Bus for AeronBus<C> {
 
     fn add_publication(&mut self, endpoint: &Endpoint) -> Result<AeronPublication<C>, BusError> {
         if let Some(reason) = C::objection(&endpoint.channel) {
-            return Err(BusError::Endpoint { endpoint: endpoint.clone(), reason: reason.to_owned() });
+            return Err(BusError::Endpoint {
+                endpoint: endpoint.clone(),
+                reason: reason.to_owned(),
+            });
         }
-        let channel = c_channel(endpoint, self.settings.publication_channel(&endpoint.channel))?;
+        let mut channel = self.settings.publication_channel(&endpoint.channel);
+        C::complete(&mut channel);
+        let channel = c_channel(endpoint, channel)?;
         let slot = Slot::new(endpoint, channel);
         self.publications.push(Rc::clone(&slot));
         self.last_check_ns = None;
@@ -385,7 +432,11 @@ impl<C: Client> Bus for AeronBus<C> {
             return 0;
         }
         let turned = self.turn();
-        if self.is_due(now_ns) { turned + self.check() } else { turned }
+        if self.is_due(now_ns) {
+            turned + self.check()
+        } else {
+            turned
+        }
     }
 
     fn health(&self) -> Health {
@@ -480,13 +531,21 @@ enum Standing {
 impl<H, T> State<H, T> {
     /// The answer to an offer while there is no publication.
     fn offer_refusal(&self) -> Offer {
-        if matches!(self, State::Gone) { Offer::Closed } else { Offer::NotConnected }
+        if matches!(self, State::Gone) {
+            Offer::Closed
+        } else {
+            Offer::NotConnected
+        }
     }
 }
 
 impl<H, T> Slot<H, T> {
     fn new(endpoint: &Endpoint, channel: CString) -> Rc<Self> {
-        Rc::new(Slot { endpoint: endpoint.clone(), channel, state: RefCell::new(State::Waiting) })
+        Rc::new(Slot {
+            endpoint: endpoint.clone(),
+            channel,
+            state: RefCell::new(State::Waiting),
+        })
     }
 
     /// Whether only the bus still holds it, and no answer is outstanding.
@@ -569,13 +628,22 @@ impl<H, T> Slot<H, T> {
     }
 
     fn refused(&self, reason: String, refusal: &mut Option<BusError>) -> State<H, T> {
-        *refusal = Some(BusError::Refused { endpoint: self.endpoint.clone(), reason });
+        *refusal = Some(BusError::Refused {
+            endpoint: self.endpoint.clone(),
+            reason,
+        });
         State::Refused(Instant::now() + REFUSED_RETRY)
     }
 
     fn empty(&self, standing: Standing, handles: &mut Vec<H>, tickets: &mut Vec<T>) {
-        let Ok(mut state) = self.state.try_borrow_mut() else { return };
-        let after = if standing == Standing::Gone { State::Gone } else { State::Waiting };
+        let Ok(mut state) = self.state.try_borrow_mut() else {
+            return;
+        };
+        let after = if standing == Standing::Gone {
+            State::Gone
+        } else {
+            State::Waiting
+        };
         match std::mem::replace(&mut *state, after) {
             State::Open(handle) => handles.push(handle),
             State::Asked(ticket) => tickets.push(ticket),
@@ -588,10 +656,16 @@ impl<H, T> Slot<H, T> {
 fn contain<C: Client, R>(call: impl FnOnce() -> Result<R, String>) -> Result<R, End> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(reason)) => Err(End::Lost(BusError::ClientEnded { client: C::NAME, reason })),
+        Ok(Err(reason)) => Err(End::Lost(BusError::ClientEnded {
+            client: C::NAME,
+            reason,
+        })),
         Err(panic) => {
             let reason = panic_words(panic.as_ref());
-            Err(End::Failed(BusError::Contained { client: C::NAME, reason }))
+            Err(End::Failed(BusError::Contained {
+                client: C::NAME,
+                reason,
+            }))
         }
     }
 }

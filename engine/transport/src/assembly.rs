@@ -66,7 +66,11 @@ impl Assembler {
         let partial = if fragment.flags & FLAG_BEGIN != 0 {
             self.begin(&fragment)
         } else {
-            match self.partials.iter_mut().find(|partial| partial.goes_on_with(&fragment)) {
+            match self
+                .partials
+                .iter_mut()
+                .find(|partial| partial.goes_on_with(&fragment))
+            {
                 Some(partial) => partial,
                 None => return self.forget(fragment.session_id),
             }
@@ -83,7 +87,10 @@ impl Assembler {
 
     /// A place for a new message of this publisher: its own, a free one, a new one, or the next in turn.
     fn begin(&mut self, fragment: &Fragment<'_>) -> &mut Partial {
-        let own = self.partials.iter().position(|partial| partial.session_id == fragment.session_id);
+        let own = self
+            .partials
+            .iter()
+            .position(|partial| partial.session_id == fragment.session_id);
         let found = own.or_else(|| self.partials.iter().position(|partial| !partial.in_use));
         let index = match found {
             Some(index) => index,
@@ -105,7 +112,11 @@ impl Assembler {
     }
 
     fn forget(&mut self, session_id: i32) {
-        for partial in self.partials.iter_mut().filter(|partial| partial.session_id == session_id) {
+        for partial in self
+            .partials
+            .iter_mut()
+            .filter(|partial| partial.session_id == session_id)
+        {
             partial.in_use = false;
         }
     }
@@ -134,38 +145,66 @@ mod tests {
         let mut messages: Vec<Vec<u8>> = Vec::new();
         for &(session_id, flags, term_offset, byte) in frames {
             let bytes = [byte; 32];
-            let fragment = Fragment { bytes: &bytes, flags, session_id, term_id: 5, term_offset };
+            let fragment = Fragment {
+                bytes: &bytes,
+                flags,
+                session_id,
+                term_id: 5,
+                term_offset,
+            };
             assembler.take(fragment, &mut |message| messages.push(message.to_vec()));
         }
-        let expected: Vec<Vec<u8>> =
-            expected.iter().map(|bytes| bytes.iter().flat_map(|byte| [*byte; 32]).collect()).collect();
+        let expected: Vec<Vec<u8>> = expected
+            .iter()
+            .map(|bytes| bytes.iter().flat_map(|byte| [*byte; 32]).collect())
+            .collect();
         assert_eq!(messages, expected);
     }
 
     #[test]
     fn fragments_become_the_message() {
         check(&[(1, 0xC0, 0, b'w')], &[b"w"]);
-        check(&[(1, 0x80, 0, b'a'), (1, 0, 64, b'b'), (1, 0x40, 128, b'c')], &[b"abc"]);
+        check(
+            &[(1, 0x80, 0, b'a'), (1, 0, 64, b'b'), (1, 0x40, 128, b'c')],
+            &[b"abc"],
+        );
     }
 
     #[test]
     fn publishers_do_not_mix() {
-        let frames = [(1, 0x80, 0, b'a'), (2, 0x80, 0, b'x'), (1, 0x40, 64, b'b'), (2, 0x40, 64, b'y')];
+        let frames = [
+            (1, 0x80, 0, b'a'),
+            (2, 0x80, 0, b'x'),
+            (1, 0x40, 64, b'b'),
+            (2, 0x40, 64, b'y'),
+        ];
         check(&frames, &[b"ab", b"xy"]);
     }
 
     #[test]
     fn message_with_a_hole_is_dropped() {
-        check(&[(1, 0x80, 0, b'a'), (1, 0x40, 128, b'c'), (1, 0xC0, 192, b'd')], &[b"d"]);
+        check(
+            &[(1, 0x80, 0, b'a'), (1, 0x40, 128, b'c'), (1, 0xC0, 192, b'd')],
+            &[b"d"],
+        );
         check(&[(1, 0, 64, b'b'), (1, 0x40, 128, b'c')], &[]);
-        check(&[(1, 0x80, 0, b'a'), (1, 0x80, 64, b'n'), (1, 0x40, 128, b'm')], &[b"nm"]);
+        check(
+            &[(1, 0x80, 0, b'a'), (1, 0x80, 64, b'n'), (1, 0x40, 128, b'm')],
+            &[b"nm"],
+        );
     }
 
     #[test]
     fn unfinished_messages_are_bounded() {
         let mut assembler = Assembler::default();
         for session_id in 0..1_000 {
-            let fragment = Fragment { bytes: b"x", flags: FLAG_BEGIN, session_id, term_id: 0, term_offset: 0 };
+            let fragment = Fragment {
+                bytes: b"x",
+                flags: FLAG_BEGIN,
+                session_id,
+                term_id: 0,
+                term_offset: 0,
+            };
             assembler.take(fragment, &mut |_| panic!("nothing is complete"));
         }
         assert_eq!(assembler.partials.len(), PARTIALS_MAX);

@@ -53,7 +53,11 @@ impl ClientSettings {
         let mut channel = channel.to_owned();
         add_parameter(&mut channel, "term-length", &self.term_length.to_string());
         add_parameter(&mut channel, "mtu", &self.mtu_len.to_string());
-        add_parameter(&mut channel, "sparse", if self.terms_sparse { "true" } else { "false" });
+        add_parameter(
+            &mut channel,
+            "sparse",
+            if self.terms_sparse { "true" } else { "false" },
+        );
         channel
     }
 }
@@ -101,6 +105,9 @@ pub trait Client: Sized {
     /// What this client cannot take of a publication's channel, if anything.
     fn objection(channel: &str) -> Option<&'static str>;
 
+    /// Adds to a publication's channel what this client needs there.
+    fn complete(channel: &mut String);
+
     /// Connects to a driver that has just been seen alive.
     ///
     /// # Errors
@@ -123,19 +130,29 @@ pub trait Client: Sized {
     ///
     /// # Errors
     /// If the question cannot be put.
-    fn ask_subscription(&mut self, channel: &CStr, stream_id: i32) -> Result<Self::SubscriptionTicket, String>;
+    fn ask_subscription(
+        &mut self,
+        channel: &CStr,
+        stream_id: i32,
+    ) -> Result<Self::SubscriptionTicket, String>;
 
     /// Looks for the answer.
     ///
     /// # Errors
     /// If this client is of no use any more.
-    fn find_publication(&mut self, ticket: &Self::PublicationTicket) -> Result<Found<Self::Publication>, String>;
+    fn find_publication(
+        &mut self,
+        ticket: &Self::PublicationTicket,
+    ) -> Result<Found<Self::Publication>, String>;
 
     /// Looks for the answer.
     ///
     /// # Errors
     /// If this client is of no use any more.
-    fn find_subscription(&mut self, ticket: &Self::SubscriptionTicket) -> Result<Found<Self::Subscription>, String>;
+    fn find_subscription(
+        &mut self,
+        ticket: &Self::SubscriptionTicket,
+    ) -> Result<Found<Self::Subscription>, String>;
 
     /// Tells a subscription that the conductor has done something, so that it looks for new images.
     fn refresh(subscription: &mut Self::Subscription);
@@ -174,7 +191,9 @@ pub(crate) fn add_parameter(channel: &mut String, key: &str, value: &str) {
 /// Whether the channel sets `key`.
 pub(crate) fn has_parameter(channel: &str, key: &str) -> bool {
     let parameters = channel.split_once('?').map_or("", |(_, parameters)| parameters);
-    parameters.split('|').any(|parameter| parameter.split_once('=').is_some_and(|(name, _)| name == key))
+    parameters
+        .split('|')
+        .any(|parameter| parameter.split_once('=').is_some_and(|(name, _)| name == key))
 }
 
 #[cfg(test)]
@@ -188,8 +207,14 @@ mod tests {
 
     #[test]
     fn our_parameters_are_added_where_the_channel_has_none() {
-        check("aeron:ipc", "aeron:ipc?term-length=16777216|mtu=1408|sparse=false");
-        check("aeron:ipc?mtu=8192", "aeron:ipc?mtu=8192|term-length=16777216|sparse=false");
+        check(
+            "aeron:ipc",
+            "aeron:ipc?term-length=16777216|mtu=1408|sparse=false",
+        );
+        check(
+            "aeron:ipc?mtu=8192",
+            "aeron:ipc?mtu=8192|term-length=16777216|sparse=false",
+        );
         check(
             "aeron:udp?endpoint=a:1|sparse=true|term-length=64k|mtu=2k",
             "aeron:udp?endpoint=a:1|sparse=true|term-length=64k|mtu=2k",

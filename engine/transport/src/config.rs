@@ -17,7 +17,7 @@ use crate::error::ConfigError;
 
 /// Smallest and largest `term_length` that Aeron knows, in bytes.
 const TERM_LENGTH_MIN: u32 = 64 * 1024;
-const TERM_LENGTH_MAX: u32 = 1024 * 1024 * 1024;
+const TERM_LENGTH_MAX: u32 = 512 * 1024 * 1024;
 /// Smallest and largest `mtu_len`, in bytes.
 const MTU_LEN_MIN: u32 = 256;
 const MTU_LEN_MAX: u32 = 65_504;
@@ -86,7 +86,7 @@ pub struct BusConfig {
     /// How the embedded driver gets its turns: `shared` (a thread of its own that backs off) or `invoker`
     /// (inside a duty cycle).
     pub driver_threading: DriverThreading,
-    /// Length of a log buffer's term in bytes: a power of two, 64 KiB to 1 GiB. Each publication over IPC and
+    /// Length of a log buffer's term in bytes: a power of two, 64 KiB to 512 MiB. Each publication over IPC and
     /// each publisher's image over UDP takes three terms of `/dev/shm`. 16 MiB hold about 60,000 payment
     /// events; on two cores shorter terms let a driver that is short of CPU hold the publishers up. The
     /// longest message is an eighth of a term.
@@ -187,7 +187,7 @@ impl BusConfig {
     fn validate_sizes(&self) -> Result<(), ConfigError> {
         let term_fits = (TERM_LENGTH_MIN..=TERM_LENGTH_MAX).contains(&self.term_length);
         if !term_fits || !self.term_length.is_power_of_two() {
-            let expected = "a power of two from 65536 to 1073741824";
+            let expected = "a power of two from 65536 to 536870912";
             return Err(out_of_range("term_length", u64::from(self.term_length), expected));
         }
         let mtu_fits = (MTU_LEN_MIN..=MTU_LEN_MAX).contains(&self.mtu_len);
@@ -281,7 +281,7 @@ mod tests {
     fn unusable_values_are_named() {
         check(
             |config| config.term_length = 100_000,
-            "bus.term_length is 100000, expected a power of two from 65536 to 1073741824",
+            "bus.term_length is 100000, expected a power of two from 65536 to 536870912",
         );
         check(
             |config| config.mtu_len = 1400,

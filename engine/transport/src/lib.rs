@@ -21,13 +21,24 @@
 //! inside [`Bus::do_work`] and the same handles carry on; what was lost in between is a gap in the
 //! publisher's sequence, which ingest reports.
 
-pub mod bus;
-pub mod config;
-pub mod driver;
-pub mod error;
-pub mod in_process;
 pub mod publication;
 pub mod subscription;
+
+pub mod bus;
+
+pub mod in_process;
+
+pub mod aeron;
+mod assembly;
+pub mod client;
+
+pub mod aeron_rs;
+pub mod rusteron;
+
+pub mod driver;
+
+pub mod config;
+pub mod error;
 
 pub use bus::{Bus, Endpoint, Health, Link};
 pub use config::BusConfig;

@@ -62,6 +62,8 @@ impl Client for RusteronClient {
         None
     }
 
+    fn complete(_channel: &mut String) {}
+
     fn connect(settings: &ClientSettings) -> Result<Self, String> {
         let errors = Arc::new(Mutex::new(None));
         let context = context(settings, &errors).map_err(words)?;
@@ -82,11 +84,19 @@ impl Client for RusteronClient {
         channel: &CStr,
         stream_id: i32,
     ) -> Result<AeronAsyncAddExclusivePublication, String> {
-        self.aeron.async_add_exclusive_publication(channel, stream_id).map_err(words)
+        self.aeron
+            .async_add_exclusive_publication(channel, stream_id)
+            .map_err(words)
     }
 
-    fn ask_subscription(&mut self, channel: &CStr, stream_id: i32) -> Result<AeronAsyncAddSubscription, String> {
-        self.aeron.async_add_subscription(channel, stream_id, Handlers::NONE, Handlers::NONE).map_err(words)
+    fn ask_subscription(
+        &mut self,
+        channel: &CStr,
+        stream_id: i32,
+    ) -> Result<AeronAsyncAddSubscription, String> {
+        self.aeron
+            .async_add_subscription(channel, stream_id, Handlers::NONE, Handlers::NONE)
+            .map_err(words)
     }
 
     fn find_publication(
@@ -94,7 +104,9 @@ impl Client for RusteronClient {
         ticket: &AeronAsyncAddExclusivePublication,
     ) -> Result<Found<RusteronPublication>, String> {
         Ok(match ticket.poll() {
-            Ok(Some(publication)) => RusteronPublication::new(publication).map_or_else(Found::Refused, Found::Ready),
+            Ok(Some(publication)) => {
+                RusteronPublication::new(publication).map_or_else(Found::Refused, Found::Ready)
+            }
             Ok(None) => Found::NotYet,
             Err(error) => Found::Refused(words(error)),
         })
@@ -105,9 +117,10 @@ impl Client for RusteronClient {
         ticket: &AeronAsyncAddSubscription,
     ) -> Result<Found<RusteronSubscription>, String> {
         Ok(match ticket.poll() {
-            Ok(Some(subscription)) => {
-                Found::Ready(RusteronSubscription { subscription, assembler: Assembler::default() })
-            }
+            Ok(Some(subscription)) => Found::Ready(RusteronSubscription {
+                subscription,
+                assembler: Assembler::default(),
+            }),
             Ok(None) => Found::NotYet,
             Err(error) => Found::Refused(words(error)),
         })
@@ -158,7 +171,12 @@ impl RusteronPublication {
         let constants = publication.get_constants().map_err(words)?;
         let payload_len_max = constants.max_payload_length();
         let message_len_max = constants.max_message_length();
-        Ok(RusteronPublication { publication, payload_len_max, message_len_max, spent: false })
+        Ok(RusteronPublication {
+            publication,
+            payload_len_max,
+            message_len_max,
+            spent: false,
+        })
     }
 
     #[cold]
@@ -256,10 +274,14 @@ impl Subscription for RusteronSubscription {
             };
             assembler.take(fragment, &mut handler);
         };
-        self.subscription.poll_fn(take, fragment_limit).map_or(0, |count| usize::try_from(count).unwrap_or(0))
+        self.subscription
+            .poll_fn(take, fragment_limit)
+            .map_or(0, |count| usize::try_from(count).unwrap_or(0))
     }
 
     fn image_count(&self) -> usize {
-        self.subscription.image_count().map_or(0, |count| usize::try_from(count).unwrap_or(0))
+        self.subscription
+            .image_count()
+            .map_or(0, |count| usize::try_from(count).unwrap_or(0))
     }
 }
