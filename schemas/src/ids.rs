@@ -56,7 +56,11 @@ impl Id {
 
     /// The text; a name that is not valid reads as its printable beginning.
     pub fn as_str(&self) -> &str {
-        let len = self.0.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(ID_LEN_MAX);
+        let len = self
+            .0
+            .iter()
+            .position(|byte| !byte.is_ascii_graphic())
+            .unwrap_or(ID_LEN_MAX);
         std::str::from_utf8(&self.0[..len]).unwrap_or("")
     }
 

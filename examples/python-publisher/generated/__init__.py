@@ -1,0 +1,1 @@
+# Written by `cargo xtask codegen` from `schemas/fbs/*.fbs`; do not edit.
