@@ -60,8 +60,11 @@ impl Agent for ScoreAgent {
             counters,
             batch_max,
         } = self;
+        if input.is_empty() {
+            return 0;
+        }
         let room = output.room(*batch_max);
-        if room == 0 && !input.is_empty() {
+        if room == 0 {
             counters.output_full.increment();
         }
         input.read_batch(room, |record| {
@@ -74,6 +77,10 @@ impl Agent for ScoreAgent {
             });
             assert!(pushed, "the room was asked for before the batch was read");
         })
+    }
+
+    fn is_drained(&self) -> bool {
+        self.input.is_empty()
     }
 }
 

@@ -90,6 +90,10 @@ fn failed<E: std::fmt::Display>(action: &'static str) -> impl Fn(E) -> ScoreErro
     }
 }
 
+#[expect(
+    clippy::result_large_err,
+    reason = "ort's builder errors carry the builder back"
+)]
 fn build_session(environment: &ort::environment::Environment, onnx: &[u8]) -> Result<Session, ScoreError> {
     let mut builder = Session::builder(environment)
         .map_err(failed("setting up a session"))?

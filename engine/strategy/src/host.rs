@@ -1,0 +1,172 @@
+//! The boundary between a module and the engine.
+//!
+//! Invariant: a panic in a module ends the module, not the stage: from then on the fallback decides.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pinion_schemas::ids::{DENSE_ID_NONE, Id};
+use pinion_schemas::records::{DecisionRecord, Origin, REASONS_MAX, decision_flag};
+use pinion_schemas::wire::Lane;
+use pinion_strategies_api::{Action, Answer, Descriptor, reasons};
+
+use crate::config::Fallback;
+use crate::counters::StrategyCounters;
+
+/// What is around a module: its standing, its fallback and its counters.
+pub(crate) struct Host {
+    fallback: Fallback,
+    counters: StrategyCounters,
+    is_quarantined: bool,
+    strategy_hash: u64,
+    config_hash: u64,
+}
+
+/// What a decision takes over from its event beside the origin.
+pub(crate) struct Subject {
+    pub(crate) name: Id,
+    pub(crate) instrument: u32,
+    /// Used when the answer gives no value of its own.
+    pub(crate) amount_minor: i64,
+    pub(crate) model_hash: u64,
+    pub(crate) scored_ns: i64,
+}
+
+impl Host {
+    pub(crate) fn new(
+        descriptor: &Descriptor,
+        fallback: Fallback,
+        config_hash: u64,
+        counters: StrategyCounters,
+    ) -> Self {
+        let strategy_hash = strategy_hash(descriptor);
+        Self {
+            fallback,
+            counters,
+            is_quarantined: false,
+            strategy_hash,
+            config_hash,
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &StrategyCounters {
+        &self.counters
+    }
+
+    /// Calls the module unless it is quarantined. `asked`: whether the event asks for an answer; the fallback
+    /// decides only then. Returns the answer and whether the module gave it.
+    pub(crate) fn ask(&mut self, asked: bool, call: impl FnOnce(&mut Answer)) -> (Answer, bool) {
+        self.counters.events.increment();
+        if self.is_quarantined {
+            return (self.fall_back(asked, reasons::QUARANTINED), false);
+        }
+        let mut answer = Answer::default();
+        // What the module leaves half done is its own state, and it is never called again.
+        if catch_unwind(AssertUnwindSafe(|| call(&mut answer))).is_err() {
+            self.counters.panics.increment();
+            self.counters.quarantined.set(1);
+            self.is_quarantined = true;
+            return (self.fall_back(asked, reasons::QUARANTINED), false);
+        }
+        if !answer.score.is_finite() || answer.action.variant_name().is_none() {
+            self.counters.invalid_answers.increment();
+            return (self.fall_back(asked, reasons::INVALID_ANSWER), false);
+        }
+        if answer.action != Action::None {
+            self.counters.answers.increment();
+        }
+        (answer, true)
+    }
+
+    fn fall_back(&self, asked: bool, reason: u16) -> Answer {
+        let mut answer = Answer::default();
+        if asked {
+            self.counters.fallbacks.increment();
+            answer.action = self.fallback.action();
+            answer.add_reason(reason);
+        }
+        answer
+    }
+
+    /// Writes the whole decision.
+    pub(crate) fn write(
+        &self,
+        decision: &mut DecisionRecord,
+        (lane, origin, subject): (Lane, &Origin, &Subject),
+        (answer, is_modules): (&Answer, bool),
+        now_ns: i64,
+    ) {
+        let mut codes = [0; REASONS_MAX];
+        codes[..answer.reasons().len()].copy_from_slice(answer.reasons());
+        let degraded = if is_modules {
+            origin.flags & decision_flag::DEGRADED
+        } else {
+            decision_flag::DEGRADED
+        };
+        *decision = DecisionRecord {
+            sequence: origin.sequence,
+            input_session: origin.publisher_session,
+            input_sequence: origin.publisher_sequence,
+            event_ns: origin.event_ns,
+            value: if lane == Lane::Payment {
+                subject.amount_minor
+            } else {
+                answer.value
+            },
+            quantity: answer.quantity,
+            model_hash: subject.model_hash,
+            strategy_hash: self.strategy_hash,
+            config_hash: self.config_hash,
+            reasons: codes,
+            input_publisher_id: origin.publisher_id,
+            score: answer.score,
+            lane: lane.0,
+            action: answer.action.0,
+            reason_count: answer.reasons().len() as u8,
+            flags: degraded,
+            subject: subject.name,
+            instrument: subject.instrument,
+            ingest_ns: origin.ingest_ns,
+            scored_ns: subject.scored_ns,
+            decided_ns: now_ns.max(subject.scored_ns),
+            input_index: origin.input_index,
+            run_flags: origin.flags & decision_flag::RECOVERED,
+            ..DecisionRecord::default()
+        };
+    }
+}
+
+impl Subject {
+    /// A payment's.
+    pub(crate) fn transaction(name: Id, amount_minor: i64, model_hash: u64, scored_ns: i64) -> Self {
+        Self {
+            name,
+            instrument: DENSE_ID_NONE,
+            amount_minor,
+            model_hash,
+            scored_ns,
+        }
+    }
+
+    /// A market event's.
+    pub(crate) fn instrument(instrument: u32, booked_ns: i64) -> Self {
+        Self {
+            name: Id::NONE,
+            instrument,
+            amount_minor: 0,
+            model_hash: 0,
+            scored_ns: booked_ns,
+        }
+    }
+}
+
+/// The hash of a module and its parameters that stands in its decisions: FNV-1a of 64 bits over
+/// `name`, a zero byte, the version as text, a zero byte, and the canonical parameters.
+pub fn strategy_hash(descriptor: &Descriptor) -> u64 {
+    let text = format!(
+        "{}\0{}\0{}",
+        descriptor.name, descriptor.version, descriptor.parameters
+    );
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
