@@ -115,7 +115,8 @@ fn published_parameters_give_the_published_shares() {
     let total: u64 = statistics.scenarios.iter().sum();
     let share = |count: u64| count as f64 / total as f64;
     println!("{total} transactions, by scenario {:?}", statistics.scenarios);
-    // Published: 1,754,155 transactions; frauds 978, 9,077 and 4,626 by scenario, 14,681 in all.
+    // Published: 1,754,155 transactions; frauds 973, 9,077 and 4,631 by scenario, 14,681 in all; mean amount 53.08
+    // without scenario 3; 17.4 % in the night; 4,990 customers and 10,000 terminals seen.
     assert!((1_680_000..1_830_000).contains(&total), "{total}");
     let frauds: u64 = statistics.scenarios[1..].iter().sum();
     assert!((share(frauds) - 0.0084).abs() < 0.0012, "{}", share(frauds));
