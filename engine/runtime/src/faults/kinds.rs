@@ -68,6 +68,11 @@ fault_kinds! {
     IdEvicted = "ingest.id-evicted",
     /// The dead-letter file is at its limit or cannot be written. Detail: frames it holds.
     DeadLetterFull = "ingest.dead-letter-full",
+    /// A publisher's first frame after a recovery shows that frames were lost while the engine was down. Detail:
+    /// how many.
+    LostUnacknowledged = "ingest.lost-unacknowledged",
+    /// A recorded input is not accepted by this configuration. Detail: its input index.
+    RecordedRefused = "ingest.recorded-refused",
 
     /// A segment could not be written. Detail: the system's error number.
     JournalWrite = "journal.write",
