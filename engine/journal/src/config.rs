@@ -27,8 +27,7 @@ pub enum GateMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FsyncPolicy {
-    /// Not while a segment is being written: a full one is synced once in the background, the last one at an
-    /// orderly stop.
+    /// At an orderly stop only; until then it is the system's choice.
     Never,
     /// Every `fsync_interval_ms`, on a thread of its own.
     #[default]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   agent ◀──next file── [journal-prepare]   creates, zero-fills, syncs one segment ahead
-//!     │ ──full file─────▶      └ drops it; with fsync = "never" syncs it first
+//!     │ ──full file─────▶      └ drops it and makes the next
 //!     │
 //!     └──each file begun──▶ [journal-sync]   every interval: fdatasync, then moves the durable mark
 //! ```
@@ -29,21 +29,11 @@ use crate::segments;
 /// Files that may wait for the syncing thread before a roll-over has to.
 const FILES_MAX: usize = 8;
 
-/// A segment that is full.
-pub(crate) struct Retired {
-    pub(crate) file: Arc<File>,
-    pub(crate) segment_id: u64,
-    /// Position of its end.
-    pub(crate) position: u64,
-    /// Highest input in it or before.
-    pub(crate) index: u64,
-}
-
 /// Makes segments one ahead.
 pub(crate) struct Preparer {
     ready: Receiver<io::Result<Arc<File>>>,
     /// `None` once the thread was told to end.
-    retired: Option<SyncSender<Retired>>,
+    retired: Option<SyncSender<Arc<File>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,9 +43,8 @@ pub(crate) struct PreparerOptions {
     /// The segment to begin with.
     pub(crate) segment_id: u64,
     pub(crate) segment_len: u64,
-    /// Whether to sync a full segment, and then move the durable mark.
-    pub(crate) syncs_retired: bool,
-    pub(crate) progress: Arc<JournalPosition>,
+    /// Whether the zeros must be on the disk before the segment is handed over.
+    pub(crate) syncs: bool,
 }
 
 impl Preparer {
@@ -84,11 +73,11 @@ impl Preparer {
     }
 
     /// Hands back the file that the last [`Preparer::try_next`] replaces; asks for another one. Never waits.
-    pub(crate) fn retire(&self, retired: Retired) {
+    pub(crate) fn retire(&self, full: Arc<File>) {
         let sender = self.retired.as_ref().expect("nothing is retired after the end");
         // The thread has taken the one before, or it would not have sent a file; or it failed and is gone, in
         // which case the next `try_next` tells.
-        let _ = sender.try_send(retired);
+        let _ = sender.try_send(full);
     }
 
     /// Ends the thread after the work at hand.
@@ -108,10 +97,15 @@ impl Drop for Preparer {
 fn prepare(
     mut options: PreparerOptions,
     ready: &SyncSender<io::Result<Arc<File>>>,
-    retired: &Receiver<Retired>,
+    retired: &Receiver<Arc<File>>,
 ) {
     loop {
-        let made = segments::create_zeroed(&options.dir, options.segment_id, options.segment_len);
+        let made = segments::create_zeroed(
+            &options.dir,
+            options.segment_id,
+            options.segment_len,
+            options.syncs,
+        );
         if let Err(error) = &made {
             tracing::error!(segment = options.segment_id, %error, "journal: could not prepare a segment");
         }
@@ -120,20 +114,10 @@ fn prepare(
             return;
         }
         options.segment_id += 1;
-        let Ok(full) = retired.recv() else { return };
-        if options.syncs_retired && !sync_retired(&full, &options.progress) {
+        if retired.recv().is_err() {
             return;
         }
     }
-}
-
-/// Syncs a full segment. `false`: it failed, and so the journal did.
-fn sync_retired(full: &Retired, progress: &JournalPosition) -> bool {
-    match full.file.sync_data() {
-        Ok(()) => progress.set_durable(full.position, full.index),
-        Err(error) => fail_sync(progress, &error, full.segment_id),
-    }
-    !progress.has_failed()
 }
 
 /// Syncs every interval.

@@ -5,10 +5,14 @@
 //!                           └─▶ damaged below the durable mark? stop, nothing is changed
 //! ```
 //!
+//! Where intact entries stand behind the tear (bytes before them were lost with the power), the files are first
+//! set aside as `<segment>.torn-1` and so on, for people; the engine never looks at those.
+//!
 //! Invariant: recovery removes only what follows the last intact entry and was not durable, and after it
-//! everything that is left is durable.
+//! everything that is left is durable. No intact entry is destroyed.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use pinion_schemas::records::{EntryHeader, entry_kind};
@@ -70,7 +74,8 @@ pub struct Recovery {
     pub decisions: u64,
     /// Bytes cut off from a torn tail; never durable.
     pub truncated_len: u64,
-    /// Intact entries among them, which could not be kept because something before them was lost.
+    /// Intact entries among them, which do not count because something before them was lost. Files that hold
+    /// such entries are kept in the journal's directory under names that end in `.torn-` and a number.
     pub truncated_entries: u64,
     /// Whole segments among them.
     pub truncated_segments: u64,
@@ -107,7 +112,7 @@ pub fn recover(config: &JournalConfig) -> Result<Recovery, JournalError> {
         tally.add(entry.header);
     }
     repair(config, &reader)?;
-    make_durable(config)?;
+    segments::sync_all(dir)?;
     Ok(tally.into_recovery(&reader, lock))
 }
 
@@ -171,23 +176,43 @@ fn torn(reader: &Reader) -> Option<Tear> {
 /// is still torn.
 fn repair(config: &JournalConfig, reader: &Reader) -> Result<(), JournalError> {
     let dir = &config.dir;
+    let tear = torn(reader);
+    let keeps_copies = tear.is_some_and(|tear| tear.entries_after > 0);
     let last_id = reader.segment().map_or(0, |segment| segment.segment_id);
     for id in segments::list(dir)?.into_iter().rev().filter(|&id| id > last_id) {
-        segments::remove(dir, id)?;
-    }
-    if let Some(tear) = torn(reader) {
-        tracing::warn!(
-            position = tear.position,
-            segment = tear.segment_id,
-            len = tear.len,
-            entries = tear.entries_after,
-            "journal: torn tail cut off; it was never durable"
-        );
-        if tear.segment_id == last_id {
-            zero_tail(config, &tear)?;
+        if keeps_copies {
+            tell_of_copy(&segments::set_aside(dir, id)?);
+        } else {
+            segments::remove(dir, id)?;
         }
     }
-    segments::sync_dir(dir).map_err(JournalError::io(dir, "sync"))
+    if let Some(tear) = tear.filter(|tear| tear.segment_id == last_id) {
+        if keeps_copies {
+            tell_of_copy(&segments::copy_aside(dir, last_id)?);
+        }
+        zero_tail(config, &tear)?;
+    }
+    if let Some(Tear {
+        position,
+        segment_id,
+        len,
+        entries_after,
+        ..
+    }) = tear
+    {
+        tracing::warn!(
+            position,
+            segment_id,
+            len,
+            entries_after,
+            "journal: torn tail cut off, it was not durable"
+        );
+    }
+    Ok(())
+}
+
+fn tell_of_copy(path: &Path) {
+    tracing::warn!(path = %path.display(), "journal: intact entries behind a tear are kept aside");
 }
 
 /// Overwrites the torn tail of its segment with zeros.
@@ -201,15 +226,4 @@ fn zero_tail(config: &JournalConfig, tear: &Tear) -> Result<(), JournalError> {
     segments::write_zeros(&file, tear.offset, end)
         .and_then(|()| file.sync_all())
         .map_err(JournalError::io(&path, "zero the torn tail"))
-}
-
-/// Syncs every segment; for one that is durable already this costs microseconds.
-fn make_durable(config: &JournalConfig) -> Result<(), JournalError> {
-    for id in segments::list(&config.dir)? {
-        let path = segments::path(&config.dir, id);
-        segments::open_to_repair(&path)?
-            .sync_all()
-            .map_err(JournalError::io(&path, "sync"))?;
-    }
-    Ok(())
 }

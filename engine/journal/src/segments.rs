@@ -38,18 +38,23 @@ fn parse_name(name: &str) -> Option<u64> {
     if is_canonical { digits.parse().ok() } else { None }
 }
 
-/// Makes a segment file of `len` zeros that are on the disk, so that writing into it later neither allocates
-/// blocks nor changes its length. A file that could not be finished is removed again.
-pub(crate) fn create_zeroed(dir: &Path, segment_id: u64, len: u64) -> io::Result<File> {
+/// Makes a segment file of `len` zeros, so that writing into it later neither allocates blocks nor changes its
+/// length; `syncs`: they are on the disk. A file that could not be finished is removed again.
+pub(crate) fn create_zeroed(dir: &Path, segment_id: u64, len: u64, syncs: bool) -> io::Result<File> {
     let path = path(dir, segment_id);
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create_new(true)
         .open(&path)?;
-    let filled = write_zeros(&file, 0, len)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| sync_dir(dir));
+    let sync = |()| {
+        if syncs {
+            file.sync_all().and_then(|()| sync_dir(dir))
+        } else {
+            Ok(())
+        }
+    };
+    let filled = write_zeros(&file, 0, len).and_then(sync);
     match filled {
         Ok(()) => Ok(file),
         Err(error) => {
@@ -87,6 +92,40 @@ pub(crate) fn open_to_repair(path: &Path) -> Result<File, JournalError> {
 pub(crate) fn remove(dir: &Path, segment_id: u64) -> Result<(), JournalError> {
     let path = path(dir, segment_id);
     fs::remove_file(&path).map_err(JournalError::io(&path, "remove"))
+}
+
+/// Renames a segment file, so that it is no segment any more, and returns its new name.
+pub(crate) fn set_aside(dir: &Path, segment_id: u64) -> Result<PathBuf, JournalError> {
+    let (path, aside) = (path(dir, segment_id), free_aside_path(dir, segment_id));
+    fs::rename(&path, &aside).map_err(JournalError::io(&path, "rename"))?;
+    Ok(aside)
+}
+
+/// Copies a segment file to a name that is no segment's, and returns that.
+pub(crate) fn copy_aside(dir: &Path, segment_id: u64) -> Result<PathBuf, JournalError> {
+    let (path, aside) = (path(dir, segment_id), free_aside_path(dir, segment_id));
+    fs::copy(&path, &aside).map_err(JournalError::io(&path, "copy"))?;
+    Ok(aside)
+}
+
+/// The first name for a torn segment's copy that is not taken.
+fn free_aside_path(dir: &Path, segment_id: u64) -> PathBuf {
+    let names = (1_u64..).map(|count| dir.join(format!("{segment_id:016}.torn-{count}")));
+    names
+        .into_iter()
+        .find(|path| !path.exists())
+        .expect("there are 2^64 names")
+}
+
+/// Makes every segment durable, and the list of their names. One that is durable already costs microseconds.
+pub(crate) fn sync_all(dir: &Path) -> Result<(), JournalError> {
+    for segment_id in list(dir)? {
+        let path = path(dir, segment_id);
+        open_to_repair(&path)?
+            .sync_all()
+            .map_err(JournalError::io(&path, "sync"))?;
+    }
+    sync_dir(dir).map_err(JournalError::io(dir, "sync"))
 }
 
 /// Makes the directory's list of names durable.

@@ -20,7 +20,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 use crate::config::{FsyncPolicy, JournalConfig};
 use crate::error::{Failure, FailureKind, JournalError};
 use crate::format::{HEADER_LEN, HeaderTemplate, Seed, SegmentInfo, entry_len, new_info};
-use crate::helper::{Preparer, PreparerOptions, Retired, Syncer};
+use crate::helper::{Preparer, PreparerOptions, Syncer};
 use crate::lock::DirectoryLock;
 use crate::position::JournalPosition;
 use crate::recovery::Recovery;
@@ -82,8 +82,7 @@ impl Writer {
             dir: config.dir.clone(),
             segment_id: info.segment_id + 1,
             segment_len: u64::from(config.segment_len),
-            syncs_retired: config.fsync == FsyncPolicy::Never,
-            progress: Arc::clone(&progress),
+            syncs: config.fsync != FsyncPolicy::Never,
         });
         let syncer = (config.fsync == FsyncPolicy::Interval).then(|| {
             let interval = Duration::from_millis(u64::from(config.fsync_interval_ms));
@@ -214,12 +213,7 @@ impl Writer {
         };
         let written = next.write_all_at(self.header.fill(&info), 0);
         written.map_err(|error| self.failure(FailureKind::Write, &error))?;
-        self.preparer.retire(Retired {
-            file: std::mem::replace(&mut self.file, next),
-            segment_id: self.info.segment_id,
-            position: self.position(),
-            index: self.last_index,
-        });
+        self.preparer.retire(std::mem::replace(&mut self.file, next));
         self.seed = info.seed();
         self.info = info;
         self.offset = HEADER_LEN;
@@ -237,6 +231,8 @@ impl Writer {
         if let Some(failure) = self.progress.failure() {
             return Err(failure);
         }
+        // All segments: a thread that was ended may have left an earlier one unsynced.
+        segments::sync_all(&self.dir).map_err(|error| self.failure(FailureKind::Sync, &os_error(error)))?;
         self.sync()?;
         let mark = EntryHeader {
             kind: entry_kind::MARK,
@@ -266,6 +262,14 @@ impl Writer {
             FailureKind::Prepare => (self.info.segment_id + 1, self.position()),
         };
         Failure::new(kind, error, segment_id, position)
+    }
+}
+
+/// The operating system's part of an error.
+fn os_error(error: JournalError) -> io::Error {
+    match error {
+        JournalError::Io { source, .. } => source,
+        other => io::Error::other(other),
     }
 }
 
@@ -323,7 +327,7 @@ fn is_same_writer(info: &SegmentInfo, identity: &Identity) -> bool {
 
 /// Makes a segment whose header is durable before any entry.
 fn begin_segment(dir: &Path, info: &SegmentInfo, header: &mut HeaderTemplate) -> io::Result<File> {
-    let file = segments::create_zeroed(dir, info.segment_id, info.segment_len)?;
+    let file = segments::create_zeroed(dir, info.segment_id, info.segment_len, true)?;
     file.write_all_at(header.fill(info), 0)?;
     file.sync_data()?;
     Ok(file)
@@ -450,26 +454,27 @@ mod tests {
     }
 
     #[test]
-    fn without_syncs_a_full_segment_becomes_durable() {
+    fn without_syncs_nothing_is_durable_before_the_close() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = writer(dir.path(), FsyncPolicy::Never);
         let mut index = 0;
-        while !writer.is_full() {
+        while writer.segment_id() < 3 {
             let header = EntryHeader {
                 kind: entry_kind::INPUT,
                 input_index: index + 1,
                 ..EntryHeader::default()
             };
-            index += u64::from(writer.try_append(&header, &[1; 1000], usize::MAX));
+            index += u64::from(writer.try_append(&header, &[1; 1000], 4096));
+            writer.flush().unwrap();
+            if writer.is_full() && !writer.roll(5).unwrap() {
+                thread::yield_now();
+            }
         }
-        writer.flush().unwrap();
-        assert_eq!(writer.progress.durable_index(), 0);
-        while !writer.roll(5).unwrap() {
-            thread::yield_now();
-        }
-        while writer.progress.durable_index() < index {
-            thread::yield_now();
-        }
-        assert_eq!(writer.segment_id(), 2);
+        assert_eq!(
+            (writer.progress.written_index(), writer.progress.durable_index()),
+            (index, 0)
+        );
+        writer.close().unwrap();
+        assert_eq!(writer.progress.durable_index(), index);
     }
 }

@@ -267,6 +267,7 @@ fn hole_that_was_never_durable_is_a_tear_and_what_follows_is_counted() {
     };
     assert_eq!(tear.segment_id, 1);
     assert!(tear.segments_after >= 2);
+    let torn = fs::read(&segment_files(dir.path())[0]).unwrap();
 
     let recovery = recover(&config).unwrap();
     assert_eq!(recovery.inputs, items.len() as u64);
@@ -275,6 +276,13 @@ fn hole_that_was_never_durable_is_a_tear_and_what_follows_is_counted() {
     drop(recovery);
     assert_eq!(segment_files(dir.path()).len(), 1);
     assert_eq!(read_all(dir.path()).unwrap(), (items, Tail::Clean));
+    let aside = dir.path().join("0000000000000001.torn-1");
+    assert_eq!(
+        fs::read(aside).unwrap(),
+        torn,
+        "intact entries are kept for people"
+    );
+    assert!(dir.path().join("0000000000000002.torn-1").exists());
 }
 
 #[test]
