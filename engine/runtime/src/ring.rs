@@ -14,7 +14,8 @@
 //!
 //! **Cost.** Every call is wait-free. A batch costs one acquiring load of the other side's position and one
 //! releasing store of the own one, however many records it moves: move many. Records are read where they
-//! lie and can be built where they lie; nothing is copied on the way unless you copy it.
+//! lie and can be built where they lie; nothing is copied on the way unless you copy it. The slots are used in
+//! turn, so a ring that outgrows the cache misses it at every record: make it as large as a burst, not larger.
 //!
 //! **Full**: a write returns `false` (or a smaller count), the record is not taken, and
 //! [`Producer::full_count`] grows by one. Nothing is overwritten. **Empty**: a read returns 0 or `None`.
@@ -165,10 +166,13 @@ pub struct Consumer<T> {
 impl<T: Copy> Consumer<T> {
     /// Copies the next record out, if there is one.
     ///
-    /// Cost: one copy; the writer's position is loaded only when the ring may be empty.
+    /// Cost: one copy at least, more when the compiler cannot place the result; for long records prefer
+    ///       [`Consumer::read_batch`].
     #[inline]
     pub fn try_pop(&mut self) -> Option<T> {
-        self.inner.pop().ok()
+        let mut popped = None;
+        self.read_batch(1, |record| popped = Some(*record));
+        popped
     }
 
     /// The next record where it lies, if there is one; it stays in the ring.
