@@ -114,3 +114,55 @@ const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     (product >> 64) as u64 ^ product as u64 ^ a ^ b
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{DECISION_CORE_LEN, DecisionRecord};
+
+    /// The expected values come from the Python program in the module's documentation.
+    #[track_caller]
+    fn check(cores: &[&[u8]], expected: u64) {
+        assert_eq!(value_of(cores), expected);
+    }
+
+    fn counting() -> [u8; DECISION_CORE_LEN] {
+        std::array::from_fn(|index| index as u8)
+    }
+
+    #[test]
+    fn golden_value_is_what_python_computes() {
+        let mut reversed = counting();
+        reversed.reverse();
+        check(&[], GOLDEN);
+        check(&[DecisionRecord::default().core()], 0x0425_9ca6_b3bc_af6e);
+        check(&[&counting(), &reversed], 0x561e_c299_de3c_6fa5);
+        check(&[&counting()[..21]], 0x6e25_e7ee_261f_108c);
+        assert_eq!(combine(1, 2), 0x4491_1495_0295_0828);
+    }
+
+    #[test]
+    fn every_bit_of_a_core_counts() {
+        let core = counting();
+        let mut seen = std::collections::HashSet::from([value_of(&[&core])]);
+        for bit in 0..DECISION_CORE_LEN * 8 {
+            let mut changed = core;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(seen.insert(value_of(&[&changed])), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn order_of_cores_and_of_lanes_counts() {
+        let (one, two) = (counting(), [7; DECISION_CORE_LEN]);
+        assert_ne!(value_of(&[&one, &two]), value_of(&[&two, &one]));
+        assert_ne!(value_of(&[&one]), value_of(&[&one, &one]));
+        assert_ne!(combine(1, 2), combine(2, 1));
+    }
+
+    fn value_of(cores: &[&[u8]]) -> u64 {
+        let mut hash = DecisionHash::new();
+        cores.iter().for_each(|core| hash.add(core));
+        hash.value()
+    }
+}

@@ -13,7 +13,7 @@ class Side(object):
     Ask = 2
 
 
-# What a by-order update does to the book. `None`, `Trade` and `Fill` never change it.
+# What a by-order update does to the book. `None` and `Fill` never change it.
 class BookAction(object):
     None_ = 0
     Add = 1
@@ -46,7 +46,9 @@ class Liquidity(object):
 # Which of the two orders of events a frame belongs to.
 class Lane(object):
     None_ = 0
+    # Quotes, trades, book updates, own orders and fills.
     Market = 1
+    # Transactions, labels, account updates.
     Payment = 2
 
 
@@ -54,29 +56,39 @@ class Lane(object):
 class Action(object):
     # The event asked for no answer (a label, a quote without a signal).
     None_ = 0
+    # Payments: let it pass.
     Approve = 1
+    # Payments: let a person look at it.
     Review = 2
+    # Payments: refuse it.
     Decline = 3
+    # Market: order to buy, see `value` and `quantity`.
     Buy = 4
+    # Market: order to sell, see `value` and `quantity`.
     Sell = 5
 
 
-# Why a frame was not accepted.
+# Why a frame was not accepted. `found` and `expected` stand in the reject; where nothing is said, `expected`
+# is 0.
 class RejectReason(object):
     None_ = 0
     # Longer than `ingest.frame_len_max`. found: its length; expected: the limit.
     Oversized = 1
-    # Not a FlatBuffer of its type, or a required part is missing. found: its length.
+    # Not a FlatBuffer of its type, or a required part is missing. found: its length; expected: what a frame
+    # of its type has at least.
     Malformed = 2
     # found: the version; expected: the version understood.
     UnknownVersion = 3
     # found: the file identifier, little endian.
     UnknownType = 4
-    # A field is out of its range (publisher 0, text that is not ASCII, an enum's unknown value).
+    # A field is out of its range (publisher 0, text that is not ASCII, an enum's unknown value). found: its
+    # value, of a text the first eight bytes, little endian; expected: the number of the field, which
+    # `Field` of engine/ingest lists.
     InvalidField = 5
-    # A table of ids is full and `ingest.when_full` is "reject". found: its capacity.
+    # A table of ids is full and `ingest.when_full` is "reject". found: its capacity; expected: the number of
+    # the field, as with `InvalidField`.
     TableFull = 6
-    # The frame belongs to the other lane's stream.
+    # The frame belongs to the other lane's stream. found: its lane; expected: the stream's.
     WrongLane = 7
 
 
@@ -133,6 +145,7 @@ class Id(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Text first, then zero bytes.
     # Id
     def Bytes(self, j = None):
         if j is None:
@@ -226,6 +239,7 @@ class Tag(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Chosen by the publisher.
     # Tag
     def Key(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -233,6 +247,7 @@ class Tag(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
+    # Chosen by the publisher.
     # Tag
     def Value(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -266,6 +281,7 @@ class QuoteHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # QuoteHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -286,6 +302,7 @@ class QuoteHot(object):
     # The venue's own sequence number, 0 if it has none.
     # QuoteHot
     def VenueSequence(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(64))
+    # The venue's name of the instrument; not absent.
     # QuoteHot
     def Instrument(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 72)
@@ -325,6 +342,7 @@ class TradeHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # TradeHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -345,6 +363,7 @@ class TradeHot(object):
     # The side that took liquidity; `None` if the venue does not tell.
     # TradeHot
     def Aggressor(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(64))
+    # The venue's name of the instrument; not absent.
     # TradeHot
     def Instrument(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 65)
@@ -384,6 +403,7 @@ class BookOrderHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # BookOrderHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -402,10 +422,13 @@ class BookOrderHot(object):
     # The venue's own sequence number, 0 if it has none.
     # BookOrderHot
     def VenueSequence(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(56))
+    # What it does to the book.
     # BookOrderHot
     def Action(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(64))
+    # Bid or ask.
     # BookOrderHot
     def Side(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(65))
+    # The venue's name of the instrument; not absent.
     # BookOrderHot
     def Instrument(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 66)
@@ -446,6 +469,7 @@ class BookLevelHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # BookLevelHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -463,11 +487,13 @@ class BookLevelHot(object):
     # Orders at the level, 0 if the venue does not tell.
     # BookLevelHot
     def OrderCount(self): return self._tab.Get(flatbuffers.number_types.Uint32Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(56))
+    # Bid or ask.
     # BookLevelHot
     def Side(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(60))
     # `Modify` sets the level; `Clear` empties the book of the instrument (of one side if `side` is set).
     # BookLevelHot
     def Action(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(61))
+    # The venue's name of the instrument; not absent.
     # BookLevelHot
     def Instrument(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 62)
@@ -508,6 +534,7 @@ class OwnOrderHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # OwnOrderHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -525,10 +552,13 @@ class OwnOrderHot(object):
     # Still open. Unit: 1e-9 of the instrument's unit.
     # OwnOrderHot
     def LeavesQuantity(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(56))
+    # Bid or ask.
     # OwnOrderHot
     def Side(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(64))
+    # Where the order stands.
     # OwnOrderHot
     def State(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(65))
+    # The venue's name of the instrument; not absent.
     # OwnOrderHot
     def Instrument(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 66)
@@ -569,6 +599,7 @@ class OwnFillHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # OwnFillHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -589,10 +620,13 @@ class OwnFillHot(object):
     # Fee paid (positive) or rebate (negative). Unit: 1e-9 of the quote currency.
     # OwnFillHot
     def Fee(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(64))
+    # Bid or ask.
     # OwnFillHot
     def Side(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(72))
+    # Who provided the liquidity.
     # OwnFillHot
     def Liquidity(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(73))
+    # The venue's name of the instrument; not absent.
     # OwnFillHot
     def Instrument(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 74)
@@ -641,6 +675,7 @@ class Quote(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # Quote
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -651,6 +686,7 @@ class Quote(object):
             return obj
         return None
 
+    # Cold: never read on the hot path.
     # Quote
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -711,6 +747,7 @@ class Trade(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # Trade
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -721,6 +758,7 @@ class Trade(object):
             return obj
         return None
 
+    # Cold: never read on the hot path.
     # Trade
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -781,6 +819,7 @@ class BookOrder(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # BookOrder
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -791,6 +830,7 @@ class BookOrder(object):
             return obj
         return None
 
+    # Cold: never read on the hot path.
     # BookOrder
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -851,6 +891,7 @@ class BookLevel(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # BookLevel
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -861,6 +902,7 @@ class BookLevel(object):
             return obj
         return None
 
+    # Cold: never read on the hot path.
     # BookLevel
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -921,6 +963,7 @@ class OwnOrder(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # OwnOrder
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -931,6 +974,7 @@ class OwnOrder(object):
             return obj
         return None
 
+    # Cold: never read on the hot path.
     # OwnOrder
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -991,6 +1035,7 @@ class OwnFill(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # OwnFill
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1001,6 +1046,7 @@ class OwnFill(object):
             return obj
         return None
 
+    # Cold: never read on the hot path.
     # OwnFill
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -1058,6 +1104,7 @@ class DecisionHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The engine's own, see above.
     # DecisionHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -1066,24 +1113,25 @@ class DecisionHot(object):
     # Place of the event in its lane, from 1, without gaps over the events accepted.
     # DecisionHot
     def Sequence(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(32))
-    # Identity of the event decided on.
+    # Identity of the event decided on: `header.publisher_session` of its frame.
     # DecisionHot
     def InputSession(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(40))
+    # Identity of the event decided on: `header.publisher_sequence` of its frame.
     # DecisionHot
     def InputSequence(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(48))
-    # The publisher stamped the event. Unit: ns since the Unix epoch.
+    # The publisher stamped the event. Unit: ns since the Unix epoch. Clock: the publisher's.
     # DecisionHot
     def EventNs(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(56))
-    # The event was accepted.
+    # The event was accepted. Unit: ns since the Unix epoch. Clock: the engine's.
     # DecisionHot
     def IngestNs(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(64))
-    # Its score, or the state of its book, was known.
+    # Its score, or the state of its book, was known. Unit: ns since the Unix epoch. Clock: the engine's.
     # DecisionHot
     def ScoredNs(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(72))
-    # The strategy had answered.
+    # The strategy had answered. Unit: ns since the Unix epoch. Clock: the engine's.
     # DecisionHot
     def DecidedNs(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(80))
-    # The decision was handed to the bus.
+    # The decision was handed to the bus. Unit: ns since the Unix epoch. Clock: the engine's.
     # DecisionHot
     def PublishedNs(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(88))
     # Payments: amount in minor units. Orders: limit price in 1e-9 of the quote currency.
@@ -1101,6 +1149,7 @@ class DecisionHot(object):
     # The same of every configuration key that can change a decision.
     # DecisionHot
     def ConfigHash(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(128))
+    # Identity of the event decided on: `header.publisher_id` of its frame.
     # DecisionHot
     def InputPublisherId(self): return self._tab.Get(flatbuffers.number_types.Uint32Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(136))
     # Payments: probability-like score in 0..1. Market: signal in -1..1. NaN never leaves the engine.
@@ -1128,10 +1177,13 @@ class DecisionHot(object):
     def ReasonsIsNone(self):
         return False
 
+    # The lane whose sequence it has.
     # DecisionHot
     def Lane(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(160))
+    # What was decided.
     # DecisionHot
     def Action(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(161))
+    # How many of `reasons` are set, 0 to 8.
     # DecisionHot
     def ReasonCount(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(162))
     # Bit 0: decided after a restart; it may have been published before with the same sequence.
@@ -1200,6 +1252,7 @@ class Decision(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # All there is.
     # Decision
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1222,6 +1275,8 @@ def DecisionEnd(builder):
 
 
 # A frame that was not accepted: no sequence was given to it and nothing was decided.
+#
+# The engine's `header.publisher_id` is its node id, and `header.event_ns` repeats `ingest_ns`.
 class RejectHot(object):
     __slots__ = ['_tab']
 
@@ -1233,6 +1288,7 @@ class RejectHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The engine's own, see above.
     # RejectHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -1241,9 +1297,10 @@ class RejectHot(object):
     # Identity of the frame as far as it could be read, else 0.
     # RejectHot
     def InputSession(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(32))
+    # Identity of the frame as far as it could be read, else 0.
     # RejectHot
     def InputSequence(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(40))
-    # The engine saw it. Unit: ns since the Unix epoch.
+    # The engine saw it. Unit: ns since the Unix epoch. Clock: the engine's.
     # RejectHot
     def IngestNs(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(48))
     # Depends on the reason.
@@ -1252,13 +1309,16 @@ class RejectHot(object):
     # Depends on the reason.
     # RejectHot
     def Expected(self): return self._tab.Get(flatbuffers.number_types.Uint64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(64))
+    # Identity of the frame as far as it could be read, else 0.
     # RejectHot
     def InputPublisherId(self): return self._tab.Get(flatbuffers.number_types.Uint32Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(72))
     # Length of the frame in bytes.
     # RejectHot
     def FrameLen(self): return self._tab.Get(flatbuffers.number_types.Uint32Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(76))
+    # Why it was not accepted.
     # RejectHot
     def Reason(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(80))
+    # The lane whose stream it came on.
     # RejectHot
     def Lane(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(81))
 
@@ -1303,6 +1363,7 @@ class Reject(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # All there is.
     # Reject
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1398,6 +1459,7 @@ class SegmentHeader(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # What a reader needs.
     # SegmentHeader
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1442,6 +1504,7 @@ class TransactionHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # TransactionHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -1456,6 +1519,7 @@ class TransactionHot(object):
     # ISO 18245 merchant category code, 0 if unknown.
     # TransactionHot
     def MerchantCategory(self): return self._tab.Get(flatbuffers.number_types.Uint16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(42))
+    # How the card or account was presented.
     # TransactionHot
     def Channel(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(44))
     # Unique among the publisher's transactions; labels refer to it.
@@ -1464,11 +1528,13 @@ class TransactionHot(object):
         obj.Init(self._tab.Bytes, self._tab.Pos + 45)
         return obj
 
+    # Who pays; absent if unknown.
     # TransactionHot
     def Customer(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 81)
         return obj
 
+    # Where; absent if unknown.
     # TransactionHot
     def Terminal(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 117)
@@ -1513,6 +1579,7 @@ class LabelHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # LabelHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -1524,10 +1591,13 @@ class LabelHot(object):
     # Amount of that transaction. Unit: minor currency units.
     # LabelHot
     def AmountMinor(self): return self._tab.Get(flatbuffers.number_types.Int64Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(40))
+    # Fraud or genuine.
     # LabelHot
     def Verdict(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(48))
+    # Who said so.
     # LabelHot
     def Source(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(49))
+    # The transaction it speaks of; not absent.
     # LabelHot
     def TransactionId(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 50)
@@ -1584,6 +1654,7 @@ class AccountUpdateHot(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # Who sent it and where it stands.
     # AccountUpdateHot
     def Header(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 0)
@@ -1595,13 +1666,16 @@ class AccountUpdateHot(object):
     # ISO 4217 numeric code.
     # AccountUpdateHot
     def Currency(self): return self._tab.Get(flatbuffers.number_types.Uint16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(40))
+    # What happened.
     # AccountUpdateHot
     def Change(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(42))
+    # Who pays; absent if unknown.
     # AccountUpdateHot
     def Customer(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 43)
         return obj
 
+    # Which account.
     # AccountUpdateHot
     def Account(self, obj):
         obj.Init(self._tab.Bytes, self._tab.Pos + 79)
@@ -1649,6 +1723,7 @@ class TransactionText(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # As printed on the statement.
     # TransactionText
     def MerchantName(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1656,6 +1731,7 @@ class TransactionText(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
+    # Where the merchant is.
     # TransactionText
     def MerchantCity(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -1671,6 +1747,7 @@ class TransactionText(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
+    # The payer's own words.
     # TransactionText
     def Reference(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
@@ -1678,6 +1755,7 @@ class TransactionText(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
+    # Cold: never read on the hot path.
     # TransactionText
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
@@ -1747,6 +1825,7 @@ class Transaction(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # Transaction
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1757,6 +1836,7 @@ class Transaction(object):
             return obj
         return None
 
+    # With which card.
     # Transaction
     def Card(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -1767,6 +1847,7 @@ class Transaction(object):
             return obj
         return None
 
+    # To whom.
     # Transaction
     def Merchant(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
@@ -1777,6 +1858,7 @@ class Transaction(object):
             return obj
         return None
 
+    # From which device.
     # Transaction
     def Device(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
@@ -1787,6 +1869,7 @@ class Transaction(object):
             return obj
         return None
 
+    # Which account.
     # Transaction
     def Account(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
@@ -1797,6 +1880,7 @@ class Transaction(object):
             return obj
         return None
 
+    # Cold: checked when present, never read on the hot path.
     # Transaction
     def Text(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
@@ -1852,6 +1936,7 @@ class Label(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # Label
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1862,6 +1947,7 @@ class Label(object):
             return obj
         return None
 
+    # Cold: never read on the hot path.
     # Label
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
@@ -1922,6 +2008,7 @@ class AccountUpdate(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
+    # The event.
     # AccountUpdate
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1932,6 +2019,7 @@ class AccountUpdate(object):
             return obj
         return None
 
+    # Cold: never read on the hot path.
     # AccountUpdate
     def Tags(self, j):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))

@@ -114,7 +114,7 @@ pub const ENUM_VALUES_BOOK_ACTION: [BookAction; 6] = [
   BookAction::Fill,
 ];
 
-/// What a by-order update does to the book. `None`, `Trade` and `Fill` never change it.
+/// What a by-order update does to the book. `None` and `Fill` never change it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(transparent)]
 pub struct BookAction(pub u8);
@@ -415,7 +415,9 @@ pub struct Lane(pub u8);
 #[allow(non_upper_case_globals)]
 impl Lane {
   pub const None: Self = Self(0);
+  /// Quotes, trades, book updates, own orders and fills.
   pub const Market: Self = Self(1);
+  /// Transactions, labels, account updates.
   pub const Payment: Self = Self(2);
 
   pub const ENUM_MIN: u8 = 0;
@@ -508,10 +510,15 @@ pub struct Action(pub u8);
 impl Action {
   /// The event asked for no answer (a label, a quote without a signal).
   pub const None: Self = Self(0);
+  /// Payments: let it pass.
   pub const Approve: Self = Self(1);
+  /// Payments: let a person look at it.
   pub const Review: Self = Self(2);
+  /// Payments: refuse it.
   pub const Decline: Self = Self(3);
+  /// Market: order to buy, see `value` and `quantity`.
   pub const Buy: Self = Self(4);
+  /// Market: order to sell, see `value` and `quantity`.
   pub const Sell: Self = Self(5);
 
   pub const ENUM_MIN: u8 = 0;
@@ -604,7 +611,8 @@ pub const ENUM_VALUES_REJECT_REASON: [RejectReason; 8] = [
   RejectReason::WrongLane,
 ];
 
-/// Why a frame was not accepted.
+/// Why a frame was not accepted. `found` and `expected` stand in the reject; where nothing is said, `expected`
+/// is 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[repr(transparent)]
 pub struct RejectReason(pub u8);
@@ -613,17 +621,21 @@ impl RejectReason {
   pub const None: Self = Self(0);
   /// Longer than `ingest.frame_len_max`. found: its length; expected: the limit.
   pub const Oversized: Self = Self(1);
-  /// Not a FlatBuffer of its type, or a required part is missing. found: its length.
+  /// Not a FlatBuffer of its type, or a required part is missing. found: its length; expected: what a frame
+  /// of its type has at least.
   pub const Malformed: Self = Self(2);
   /// found: the version; expected: the version understood.
   pub const UnknownVersion: Self = Self(3);
   /// found: the file identifier, little endian.
   pub const UnknownType: Self = Self(4);
-  /// A field is out of its range (publisher 0, text that is not ASCII, an enum's unknown value).
+  /// A field is out of its range (publisher 0, text that is not ASCII, an enum's unknown value). found: its
+  /// value, of a text the first eight bytes, little endian; expected: the number of the field, which
+  /// `Field` of engine/ingest lists.
   pub const InvalidField: Self = Self(5);
-  /// A table of ids is full and `ingest.when_full` is "reject". found: its capacity.
+  /// A table of ids is full and `ingest.when_full` is "reject". found: its capacity; expected: the number of
+  /// the field, as with `InvalidField`.
   pub const TableFull: Self = Self(6);
-  /// The frame belongs to the other lane's stream.
+  /// The frame belongs to the other lane's stream. found: its lane; expected: the stream's.
   pub const WrongLane: Self = Self(7);
 
   pub const ENUM_MIN: u8 = 0;
@@ -1158,6 +1170,7 @@ impl<'a> Id {
     s
   }
 
+  /// Text first, then zero bytes.
   pub fn bytes(&'a self) -> ::flatbuffers::Array<'a, u8, 36> {
     // Safety:
     // Created from a valid Table for this object
@@ -1523,6 +1536,7 @@ impl<'a> QuoteHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -1685,6 +1699,7 @@ impl<'a> QuoteHot {
     }
   }
 
+  /// The venue's name of the instrument; not absent.
   pub fn instrument(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -1782,6 +1797,7 @@ impl<'a> TradeHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -1944,6 +1960,7 @@ impl<'a> TradeHot {
     }
   }
 
+  /// The venue's name of the instrument; not absent.
   pub fn instrument(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -2044,6 +2061,7 @@ impl<'a> BookOrderHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -2177,6 +2195,7 @@ impl<'a> BookOrderHot {
     }
   }
 
+  /// What it does to the book.
   pub fn action(&self) -> BookAction {
     let mut mem = ::core::mem::MaybeUninit::<<BookAction as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -2206,6 +2225,7 @@ impl<'a> BookOrderHot {
     }
   }
 
+  /// Bid or ask.
   pub fn side(&self) -> Side {
     let mut mem = ::core::mem::MaybeUninit::<<Side as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -2235,6 +2255,7 @@ impl<'a> BookOrderHot {
     }
   }
 
+  /// The venue's name of the instrument; not absent.
   pub fn instrument(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -2335,6 +2356,7 @@ impl<'a> BookLevelHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -2467,6 +2489,7 @@ impl<'a> BookLevelHot {
     }
   }
 
+  /// Bid or ask.
   pub fn side(&self) -> Side {
     let mut mem = ::core::mem::MaybeUninit::<<Side as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -2526,6 +2549,7 @@ impl<'a> BookLevelHot {
     }
   }
 
+  /// The venue's name of the instrument; not absent.
   pub fn instrument(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -2626,6 +2650,7 @@ impl<'a> OwnOrderHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -2758,6 +2783,7 @@ impl<'a> OwnOrderHot {
     }
   }
 
+  /// Bid or ask.
   pub fn side(&self) -> Side {
     let mut mem = ::core::mem::MaybeUninit::<<Side as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -2787,6 +2813,7 @@ impl<'a> OwnOrderHot {
     }
   }
 
+  /// Where the order stands.
   pub fn state(&self) -> OrderState {
     let mut mem = ::core::mem::MaybeUninit::<<OrderState as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -2816,6 +2843,7 @@ impl<'a> OwnOrderHot {
     }
   }
 
+  /// The venue's name of the instrument; not absent.
   pub fn instrument(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -2919,6 +2947,7 @@ impl<'a> OwnFillHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -3081,6 +3110,7 @@ impl<'a> OwnFillHot {
     }
   }
 
+  /// Bid or ask.
   pub fn side(&self) -> Side {
     let mut mem = ::core::mem::MaybeUninit::<<Side as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3110,6 +3140,7 @@ impl<'a> OwnFillHot {
     }
   }
 
+  /// Who provided the liquidity.
   pub fn liquidity(&self) -> Liquidity {
     let mut mem = ::core::mem::MaybeUninit::<<Liquidity as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3139,6 +3170,7 @@ impl<'a> OwnFillHot {
     }
   }
 
+  /// The venue's name of the instrument; not absent.
   pub fn instrument(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -3285,6 +3317,7 @@ impl<'a> DecisionHot {
     s
   }
 
+  /// The engine's own, see above.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -3327,7 +3360,7 @@ impl<'a> DecisionHot {
     }
   }
 
-  /// Identity of the event decided on.
+  /// Identity of the event decided on: `header.publisher_session` of its frame.
   pub fn input_session(&self) -> u64 {
     let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3357,6 +3390,7 @@ impl<'a> DecisionHot {
     }
   }
 
+  /// Identity of the event decided on: `header.publisher_sequence` of its frame.
   pub fn input_sequence(&self) -> u64 {
     let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3386,7 +3420,7 @@ impl<'a> DecisionHot {
     }
   }
 
-  /// The publisher stamped the event. Unit: ns since the Unix epoch.
+  /// The publisher stamped the event. Unit: ns since the Unix epoch. Clock: the publisher's.
   pub fn event_ns(&self) -> i64 {
     let mut mem = ::core::mem::MaybeUninit::<<i64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3416,7 +3450,7 @@ impl<'a> DecisionHot {
     }
   }
 
-  /// The event was accepted.
+  /// The event was accepted. Unit: ns since the Unix epoch. Clock: the engine's.
   pub fn ingest_ns(&self) -> i64 {
     let mut mem = ::core::mem::MaybeUninit::<<i64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3446,7 +3480,7 @@ impl<'a> DecisionHot {
     }
   }
 
-  /// Its score, or the state of its book, was known.
+  /// Its score, or the state of its book, was known. Unit: ns since the Unix epoch. Clock: the engine's.
   pub fn scored_ns(&self) -> i64 {
     let mut mem = ::core::mem::MaybeUninit::<<i64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3476,7 +3510,7 @@ impl<'a> DecisionHot {
     }
   }
 
-  /// The strategy had answered.
+  /// The strategy had answered. Unit: ns since the Unix epoch. Clock: the engine's.
   pub fn decided_ns(&self) -> i64 {
     let mut mem = ::core::mem::MaybeUninit::<<i64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3506,7 +3540,7 @@ impl<'a> DecisionHot {
     }
   }
 
-  /// The decision was handed to the bus.
+  /// The decision was handed to the bus. Unit: ns since the Unix epoch. Clock: the engine's.
   pub fn published_ns(&self) -> i64 {
     let mut mem = ::core::mem::MaybeUninit::<<i64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3686,6 +3720,7 @@ impl<'a> DecisionHot {
     }
   }
 
+  /// Identity of the event decided on: `header.publisher_id` of its frame.
   pub fn input_publisher_id(&self) -> u32 {
     let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3761,6 +3796,7 @@ impl<'a> DecisionHot {
     unsafe { ::flatbuffers::emplace_scalar_array(&mut self.0, 144, items) };
   }
 
+  /// The lane whose sequence it has.
   pub fn lane(&self) -> Lane {
     let mut mem = ::core::mem::MaybeUninit::<<Lane as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3790,6 +3826,7 @@ impl<'a> DecisionHot {
     }
   }
 
+  /// What was decided.
   pub fn action(&self) -> Action {
     let mut mem = ::core::mem::MaybeUninit::<<Action as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3819,6 +3856,7 @@ impl<'a> DecisionHot {
     }
   }
 
+  /// How many of `reasons` are set, 0 to 8.
   pub fn reason_count(&self) -> u8 {
     let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -3895,6 +3933,8 @@ impl<'a> DecisionHot {
 }
 
 /// A frame that was not accepted: no sequence was given to it and nothing was decided.
+///
+/// The engine's `header.publisher_id` is its node id, and `header.event_ns` repeats `ingest_ns`.
 // struct RejectHot, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -3986,6 +4026,7 @@ impl<'a> RejectHot {
     s
   }
 
+  /// The engine's own, see above.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -4028,6 +4069,7 @@ impl<'a> RejectHot {
     }
   }
 
+  /// Identity of the frame as far as it could be read, else 0.
   pub fn input_sequence(&self) -> u64 {
     let mut mem = ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -4057,7 +4099,7 @@ impl<'a> RejectHot {
     }
   }
 
-  /// The engine saw it. Unit: ns since the Unix epoch.
+  /// The engine saw it. Unit: ns since the Unix epoch. Clock: the engine's.
   pub fn ingest_ns(&self) -> i64 {
     let mut mem = ::core::mem::MaybeUninit::<<i64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -4147,6 +4189,7 @@ impl<'a> RejectHot {
     }
   }
 
+  /// Identity of the frame as far as it could be read, else 0.
   pub fn input_publisher_id(&self) -> u32 {
     let mut mem = ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -4206,6 +4249,7 @@ impl<'a> RejectHot {
     }
   }
 
+  /// Why it was not accepted.
   pub fn reason(&self) -> RejectReason {
     let mut mem = ::core::mem::MaybeUninit::<<RejectReason as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -4235,6 +4279,7 @@ impl<'a> RejectHot {
     }
   }
 
+  /// The lane whose stream it came on.
   pub fn lane(&self) -> Lane {
     let mut mem = ::core::mem::MaybeUninit::<<Lane as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -4713,6 +4758,7 @@ impl<'a> TransactionHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -4815,6 +4861,7 @@ impl<'a> TransactionHot {
     }
   }
 
+  /// How the card or account was presented.
   pub fn channel(&self) -> Channel {
     let mut mem = ::core::mem::MaybeUninit::<<Channel as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -4857,6 +4904,7 @@ impl<'a> TransactionHot {
     self.0[45..45 + 36].copy_from_slice(&x.0)
   }
 
+  /// Who pays; absent if unknown.
   pub fn customer(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -4869,6 +4917,7 @@ impl<'a> TransactionHot {
     self.0[81..81 + 36].copy_from_slice(&x.0)
   }
 
+  /// Where; absent if unknown.
   pub fn terminal(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -4969,6 +5018,7 @@ impl<'a> LabelHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -5041,6 +5091,7 @@ impl<'a> LabelHot {
     }
   }
 
+  /// Fraud or genuine.
   pub fn verdict(&self) -> Verdict {
     let mut mem = ::core::mem::MaybeUninit::<<Verdict as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -5070,6 +5121,7 @@ impl<'a> LabelHot {
     }
   }
 
+  /// Who said so.
   pub fn source(&self) -> LabelSource {
     let mut mem = ::core::mem::MaybeUninit::<<LabelSource as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -5099,6 +5151,7 @@ impl<'a> LabelHot {
     }
   }
 
+  /// The transaction it speaks of; not absent.
   pub fn transaction_id(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -5219,6 +5272,7 @@ impl<'a> AccountUpdateHot {
     s
   }
 
+  /// Who sent it and where it stands.
   pub fn header(&self) -> &FrameHeader {
     // Safety:
     // Created from a valid Table for this object
@@ -5291,6 +5345,7 @@ impl<'a> AccountUpdateHot {
     }
   }
 
+  /// What happened.
   pub fn change(&self) -> AccountChange {
     let mut mem = ::core::mem::MaybeUninit::<<AccountChange as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:
@@ -5320,6 +5375,7 @@ impl<'a> AccountUpdateHot {
     }
   }
 
+  /// Who pays; absent if unknown.
   pub fn customer(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -5332,6 +5388,7 @@ impl<'a> AccountUpdateHot {
     self.0[43..43 + 36].copy_from_slice(&x.0)
   }
 
+  /// Which account.
   pub fn account(&self) -> &Id {
     // Safety:
     // Created from a valid Table for this object
@@ -5382,6 +5439,7 @@ impl<'a> Tag<'a> {
   }
 
 
+  /// Chosen by the publisher.
   #[inline]
   pub fn key(&self) -> Option<&'a str> {
     // Safety:
@@ -5389,6 +5447,7 @@ impl<'a> Tag<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Tag::VT_KEY, None)}
   }
+  /// Chosen by the publisher.
   #[inline]
   pub fn value(&self) -> Option<&'a str> {
     // Safety:
@@ -5496,6 +5555,7 @@ impl<'a> Quote<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a QuoteHot {
     // Safety:
@@ -5503,6 +5563,7 @@ impl<'a> Quote<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<QuoteHot>(Quote::VT_HOT, None).unwrap()}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
@@ -5611,6 +5672,7 @@ impl<'a> Trade<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a TradeHot {
     // Safety:
@@ -5618,6 +5680,7 @@ impl<'a> Trade<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<TradeHot>(Trade::VT_HOT, None).unwrap()}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
@@ -5726,6 +5789,7 @@ impl<'a> BookOrder<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a BookOrderHot {
     // Safety:
@@ -5733,6 +5797,7 @@ impl<'a> BookOrder<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<BookOrderHot>(BookOrder::VT_HOT, None).unwrap()}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
@@ -5841,6 +5906,7 @@ impl<'a> BookLevel<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a BookLevelHot {
     // Safety:
@@ -5848,6 +5914,7 @@ impl<'a> BookLevel<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<BookLevelHot>(BookLevel::VT_HOT, None).unwrap()}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
@@ -5956,6 +6023,7 @@ impl<'a> OwnOrder<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a OwnOrderHot {
     // Safety:
@@ -5963,6 +6031,7 @@ impl<'a> OwnOrder<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<OwnOrderHot>(OwnOrder::VT_HOT, None).unwrap()}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
@@ -6071,6 +6140,7 @@ impl<'a> OwnFill<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a OwnFillHot {
     // Safety:
@@ -6078,6 +6148,7 @@ impl<'a> OwnFill<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<OwnFillHot>(OwnFill::VT_HOT, None).unwrap()}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
@@ -6184,6 +6255,7 @@ impl<'a> Decision<'a> {
   }
 
 
+  /// All there is.
   #[inline]
   pub fn hot(&self) -> &'a DecisionHot {
     // Safety:
@@ -6282,6 +6354,7 @@ impl<'a> Reject<'a> {
   }
 
 
+  /// All there is.
   #[inline]
   pub fn hot(&self) -> &'a RejectHot {
     // Safety:
@@ -6382,6 +6455,7 @@ impl<'a> SegmentHeader<'a> {
   }
 
 
+  /// What a reader needs.
   #[inline]
   pub fn hot(&self) -> &'a SegmentHeaderHot {
     // Safety:
@@ -6504,6 +6578,7 @@ impl<'a> TransactionText<'a> {
   }
 
 
+  /// As printed on the statement.
   #[inline]
   pub fn merchant_name(&self) -> Option<&'a str> {
     // Safety:
@@ -6511,6 +6586,7 @@ impl<'a> TransactionText<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(TransactionText::VT_MERCHANT_NAME, None)}
   }
+  /// Where the merchant is.
   #[inline]
   pub fn merchant_city(&self) -> Option<&'a str> {
     // Safety:
@@ -6526,6 +6602,7 @@ impl<'a> TransactionText<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(TransactionText::VT_MERCHANT_COUNTRY, None)}
   }
+  /// The payer's own words.
   #[inline]
   pub fn reference(&self) -> Option<&'a str> {
     // Safety:
@@ -6533,6 +6610,7 @@ impl<'a> TransactionText<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(TransactionText::VT_REFERENCE, None)}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
@@ -6672,6 +6750,7 @@ impl<'a> Transaction<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a TransactionHot {
     // Safety:
@@ -6679,6 +6758,7 @@ impl<'a> Transaction<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<TransactionHot>(Transaction::VT_HOT, None).unwrap()}
   }
+  /// With which card.
   #[inline]
   pub fn card(&self) -> Option<&'a Id> {
     // Safety:
@@ -6686,6 +6766,7 @@ impl<'a> Transaction<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<Id>(Transaction::VT_CARD, None)}
   }
+  /// To whom.
   #[inline]
   pub fn merchant(&self) -> Option<&'a Id> {
     // Safety:
@@ -6693,6 +6774,7 @@ impl<'a> Transaction<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<Id>(Transaction::VT_MERCHANT, None)}
   }
+  /// From which device.
   #[inline]
   pub fn device(&self) -> Option<&'a Id> {
     // Safety:
@@ -6700,6 +6782,7 @@ impl<'a> Transaction<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<Id>(Transaction::VT_DEVICE, None)}
   }
+  /// Which account.
   #[inline]
   pub fn account(&self) -> Option<&'a Id> {
     // Safety:
@@ -6707,6 +6790,7 @@ impl<'a> Transaction<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<Id>(Transaction::VT_ACCOUNT, None)}
   }
+  /// Cold: checked when present, never read on the hot path.
   #[inline]
   pub fn text(&self) -> Option<TransactionText<'a>> {
     // Safety:
@@ -6847,6 +6931,7 @@ impl<'a> Label<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a LabelHot {
     // Safety:
@@ -6854,6 +6939,7 @@ impl<'a> Label<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<LabelHot>(Label::VT_HOT, None).unwrap()}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
@@ -6962,6 +7048,7 @@ impl<'a> AccountUpdate<'a> {
   }
 
 
+  /// The event.
   #[inline]
   pub fn hot(&self) -> &'a AccountUpdateHot {
     // Safety:
@@ -6969,6 +7056,7 @@ impl<'a> AccountUpdate<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<AccountUpdateHot>(AccountUpdate::VT_HOT, None).unwrap()}
   }
+  /// Cold: never read on the hot path.
   #[inline]
   pub fn tags(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>> {
     // Safety:
