@@ -3,6 +3,7 @@
 //! ```text
 //!   schemas/fbs/*.fbs ──included by──▶ wire.fbs (temporary) ──flatc──▶ schemas/src/generated/wire.rs
 //!                                                                 └──▶ examples/python-publisher/generated/wire.py
+//!   latency-lab/benches/generic_payment.fbs ─────────────────flatc──▶ latency-lab/benches/generated/generic_payment.rs
 //! ```
 //!
 //! All schemas go through one umbrella file with `--gen-all`, because `flatc` writes Rust for several files of
@@ -23,11 +24,17 @@ const SCHEMAS: &str = "schemas/fbs";
 const RUST: &str = "schemas/src/generated";
 /// The generated Python module.
 const PYTHON: &str = "examples/python-publisher/generated";
+/// The generated Rust module of a bench.
+const BENCH: &str = "latency-lab/benches/generated";
+/// The schema of that bench, and the name of what is generated of it.
+const BENCH_SCHEMA: (&str, &str) = ("latency-lab/benches/generic_payment.fbs", "generic_payment");
 /// The name of the umbrella schema, and so of the generated files.
 const UMBRELLA: &str = "wire";
 
 /// The module around `flatc`'s Rust, which is neither formatted nor linted: it is not ours to change.
-const RUST_MODULE: &str = r#"//! `flatc`'s output for `schemas/fbs/*.fbs`. Written by `cargo xtask codegen`; do not edit.
+fn rust_module(schemas: &str, file: &str, visibility: &str, namespace: &str) -> String {
+    format!(
+        "//! `flatc`'s output for `{schemas}`. Written by `cargo xtask codegen`; do not edit.
 
 #[rustfmt::skip]
 #[allow(
@@ -44,10 +51,12 @@ const RUST_MODULE: &str = r#"//! `flatc`'s output for `schemas/fbs/*.fbs`. Writt
     unused_imports,
     unused_qualifications
 )]
-mod wire;
+mod {file};
 
-pub use wire::pinion::wire::*;
-"#;
+{visibility} use {file}::{namespace}::*;
+"
+    )
+}
 
 /// Says in the folder itself where the Python comes from.
 const PYTHON_MODULE: &str = "# Written by `cargo xtask codegen` from `schemas/fbs/*.fbs`; do not edit.\n";
@@ -132,7 +141,7 @@ fn umbrella(schemas: &BTreeSet<String>) -> String {
         .collect()
 }
 
-/// Everything that should stand in the two generated folders.
+/// Everything that should stand in the generated folders.
 fn generate(workspace: &Workspace, schemas: &BTreeSet<String>) -> Result<Files> {
     let scratch = std::env::temp_dir().join(format!("pinion-codegen-{}", std::process::id()));
     let generated = generate_in(workspace, schemas, &scratch);
@@ -143,28 +152,34 @@ fn generate(workspace: &Workspace, schemas: &BTreeSet<String>) -> Result<Files> 
 fn generate_in(workspace: &Workspace, schemas: &BTreeSet<String>, scratch: &Path) -> Result<Files> {
     let source = scratch.join(format!("{UMBRELLA}.fbs"));
     write(&source, umbrella(schemas).as_bytes())?;
-    let flatc = |options: &[&str], into: &str| {
+    let flatc = |source: &Path, options: &[&str], into: &str| {
         let mut command = workspace.command(setup::flatc(workspace)?);
         command
             .args(options)
             .args(["--gen-all", "--filename-suffix", "", "-I", SCHEMAS, "-o"]);
-        run(command.arg(scratch.join(into)).arg(&source))?;
+        run(command.arg(scratch.join(into)).arg(source))?;
         Ok(scratch.join(into))
     };
-    let rust = flatc(&["--rust"], "rust")?.join(format!("{UMBRELLA}.rs"));
-    let python = flatc(&["--python", "--gen-onefile"], "python")?.join(format!("{UMBRELLA}.py"));
+    let rust = flatc(&source, &["--rust"], "rust")?.join(format!("{UMBRELLA}.rs"));
+    let python = flatc(&source, &["--python", "--gen-onefile"], "python")?.join(format!("{UMBRELLA}.py"));
+    let (bench_schema, bench_file) = BENCH_SCHEMA;
+    let bench = flatc(&workspace.path(bench_schema), &["--rust"], "bench")?.join(format!("{bench_file}.rs"));
+    let rust_mod = rust_module("schemas/fbs/*.fbs", UMBRELLA, "pub", "pinion::wire");
+    let bench_mod = rust_module(bench_schema, bench_file, "pub(crate)", "pinion::generic");
     Ok(Files::from([
-        (format!("{RUST}/mod.rs"), RUST_MODULE.as_bytes().to_vec()),
+        (format!("{RUST}/mod.rs"), rust_mod.into_bytes()),
         (format!("{RUST}/{UMBRELLA}.rs"), read(&rust)?.into_bytes()),
         (format!("{PYTHON}/__init__.py"), PYTHON_MODULE.as_bytes().to_vec()),
         (format!("{PYTHON}/{UMBRELLA}.py"), read(&python)?.into_bytes()),
+        (format!("{BENCH}/mod.rs"), bench_mod.into_bytes()),
+        (format!("{BENCH}/{bench_file}.rs"), read(&bench)?.into_bytes()),
     ]))
 }
 
-/// Everything that does stand in the two generated folders.
+/// Everything that does stand in the generated folders.
 fn committed(workspace: &Workspace) -> Result<Files> {
     let mut files = Files::new();
-    for folder in [RUST, PYTHON] {
+    for folder in [RUST, PYTHON, BENCH] {
         let absolute = workspace.path(folder);
         if !absolute.is_dir() {
             continue;
