@@ -1,1 +1,28 @@
-//! Configuration, topology, conductor and launch
+//! One node: its configuration, the order of its stages, its threads, and its control plane.
+//!
+//! ```text
+//!   [config] ─▶ [launch] ─▶ [topology] stages, rings ─▶ threads by plan of cores
+//!                  │                                        ▲ looks after
+//!                  └──────────▶ [conductor] (actix) ────────┘
+//! ```
+//!
+//! Start at [`launch`]; [`topology`] is the only place that knows the order of stages; [`pipeline`] runs the
+//! same topology on one thread by hand, for replays and the lab; [`accounts`] says what became of every event.
+//!
+//! Invariant: node, replay and lab build the same topology; only bus, clock and threads differ.
+
+pub mod config;
+pub mod strategies;
+pub mod topology;
+
+pub mod accounts;
+pub mod bus;
+pub mod conductor;
+pub mod launch;
+pub mod pipeline;
+
+pub use accounts::{Accounts, LaneAccount};
+pub use config::{Config, Finding, Sources};
+pub use conductor::conduct;
+pub use launch::{Engine, NodeError, Recovered, Summary};
+pub use pipeline::Pipeline;

@@ -1,0 +1,128 @@
+//! The control plane: actors on one unpinned thread that look after the agents.
+//!
+//! ```text
+//!   SIGTERM, Ctrl-C ─▶ [Conductor] ─ stop ─▶ engine drains          agents
+//!                          ▲  looks after ───────────────────────────▶ │ alive?
+//!   [Telemetry] ── clock re-anchored, heartbeat, faults to the log ◀───┘ counters, error log
+//! ```
+//!
+//! Invariant: nothing on a pinned core waits for an actor, and an actor never touches what an agent owns.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, System};
+use pinion_runtime::clock::{Clock, DriftCounters};
+use pinion_runtime::counters::Counters;
+use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::shutdown::Signal;
+
+use crate::launch::{Engine, NodeError, Summary};
+
+/// How often the conductor looks for a signal.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Runs `engine` until `signal` is set or one of its agents ends, then drains and stops it.
+///
+/// # Errors
+/// What went wrong while running or stopping; the engine is stopped in any case.
+pub fn conduct(engine: Engine, signal: &Signal) -> Result<Summary, NodeError> {
+    let interval = Duration::from_millis(engine.config().engine.conductor_interval_ms);
+    let telemetry = Telemetry {
+        clock: engine.clock().clone(),
+        counters: engine.counters().clone(),
+        drift: DriftCounters::new(engine.counters()),
+        faults: engine.faults().clone(),
+        told: BTreeMap::new(),
+        interval,
+    };
+    let engine = Arc::new(engine);
+    let dead_agent = Arc::new(Mutex::new(None));
+    let conductor = Conductor { engine: engine.clone(), signal: signal.clone(), dead_agent: dead_agent.clone() };
+    let system = System::new();
+    system.block_on(async {
+        telemetry.start();
+        conductor.start();
+    });
+    system.run().map_err(NodeError::ControlPlane)?;
+    let engine = Arc::into_inner(engine).ok_or(NodeError::StillHeld)?;
+    let summary = engine.stop()?;
+    let dead_agent = dead_agent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    match dead_agent {
+        Some(name) => Err(NodeError::AgentEnded { name }),
+        None => Ok(summary),
+    }
+}
+
+/// Looks for signals and for agents that ended.
+struct Conductor {
+    engine: Arc<Engine>,
+    signal: Signal,
+    dead_agent: Arc<Mutex<Option<String>>>,
+}
+
+/// Asks an actor to look now.
+struct Look;
+
+impl Message for Look {
+    type Result = ();
+}
+
+impl Actor for Conductor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(SIGNAL_INTERVAL, |_, context| context.notify(Look));
+    }
+}
+
+impl Handler<Look> for Conductor {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, _: &mut Self::Context) {
+        let dead = self.engine.dead_agent();
+        if let Some(name) = &dead {
+            tracing::error!("agent {name} has ended by itself; stopping");
+        }
+        if dead.is_some() || self.signal.is_set() {
+            *self.dead_agent.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = dead;
+            System::current().stop();
+        }
+    }
+}
+
+/// Keeps the clock at UTC and tells people what agents noted down.
+struct Telemetry {
+    clock: Clock,
+    counters: Counters,
+    drift: DriftCounters,
+    faults: ErrorLog,
+    told: BTreeMap<String, u64>,
+    interval: Duration,
+}
+
+impl Actor for Telemetry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(self.interval, |_, context| context.notify(Look));
+    }
+}
+
+impl Handler<Look> for Telemetry {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, _: &mut Self::Context) {
+        self.drift.set(&self.clock.reanchor());
+        self.counters.heartbeat(self.clock.now_ns());
+        for fault in self.faults.list() {
+            let told = self.told.entry(fault.name.clone()).or_default();
+            if fault.count > *told {
+                let new = fault.count - *told;
+                tracing::warn!("{}: {new} more, {} in all, last detail {}", fault.name, fault.count, fault.detail);
+                *told = fault.count;
+            }
+        }
+    }
+}

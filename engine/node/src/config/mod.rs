@@ -1,0 +1,158 @@
+//! The one configuration: what every section holds, how it is read, and what of it can change a decision.
+//!
+//! Start at [`Config`]; [`layers`] lays the sources over each other; [`finding`] says what is wrong and where.
+//! `config/reference.toml` lists every key with its default and comment; a test compares it with the code.
+//!
+//! Invariant: an engine is only built from a configuration that [`Config::load`] accepted as a whole.
+
+pub mod cores;
+pub mod engine;
+pub mod finding;
+pub mod layers;
+pub mod reference;
+
+use pinion_book::BookConfig;
+use pinion_features::FeaturesConfig;
+use pinion_ingest::IngestConfig;
+use pinion_ingest::config::DeadLettersConfig;
+use pinion_journal::JournalConfig;
+use pinion_publish::PublishConfig;
+use pinion_score::ScoreConfig;
+use pinion_strategy::StrategyConfig;
+use pinion_transport::BusConfig;
+use serde::{Deserialize, Serialize};
+
+pub use cores::CoresConfig;
+pub use engine::EngineConfig;
+pub use finding::{Finding, Origin};
+pub use layers::Sources;
+
+/// Tables that take any key: the parameters of strategy modules.
+const OPEN_TABLES: [&str; 2] = ["strategy.payments.parameters", "strategy.market.parameters"];
+
+/// Everything that can be set of an engine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The node as a whole.
+    pub engine: EngineConfig,
+    /// Which agent runs on which core.
+    pub cores: CoresConfig,
+    /// The media driver and the streams.
+    pub bus: BusConfig,
+    /// Sessions, verification, ids.
+    pub ingest: IngestConfig,
+    /// The record of inputs and decisions.
+    pub journal: JournalConfig,
+    /// Order books.
+    pub book: BookConfig,
+    /// The feature store.
+    pub features: FeaturesConfig,
+    /// The fraud model.
+    pub score: ScoreConfig,
+    /// Strategy modules.
+    pub strategy: StrategyConfig,
+    /// Decisions out.
+    pub publish: PublishConfig,
+}
+
+impl Config {
+    /// Reads the sources over the defaults and checks the outcome.
+    ///
+    /// # Errors
+    /// Every finding, each with its place.
+    pub fn load(sources: &Sources) -> Result<Self, Vec<Finding>> {
+        layers::load(sources, &OPEN_TABLES, Self::validate)
+    }
+
+    /// What is out of range: messages that begin with the path of the key.
+    pub fn validate(&self) -> Vec<String> {
+        let outcomes = [
+            self.engine.validate(),
+            self.cores.validate(),
+            self.bus.validate().map_err(|error| error.to_string()),
+            self.ingest.validate().map_err(|error| error.to_string()),
+            self.journal.validate().map_err(|error| error.to_string()),
+            self.book.validate().map_err(|error| error.to_string()),
+            self.features.validate().map_err(|error| error.to_string()),
+            self.score.validate().map_err(|error| error.to_string()),
+            self.strategy.validate().map_err(|error| error.to_string()),
+            self.publish.validate().map_err(|error| error.to_string()),
+            self.validate_between_sections(),
+        ];
+        outcomes.into_iter().filter_map(Result::err).collect()
+    }
+
+    /// First eight bytes of the BLAKE3 hash of every section that can change a decision, in TOML: `ingest`,
+    /// `book`, `features`, `strategy`, and the score's back end. Cores, bus and journal cannot, so that a
+    /// replay on another layout has the same hash; the model has a hash of its own.
+    pub fn decision_hash(&self) -> u64 {
+        #[derive(Serialize)]
+        struct Deciding<'a> {
+            backend: pinion_score::Backend,
+            ingest: &'a IngestConfig,
+            book: &'a BookConfig,
+            features: &'a FeaturesConfig,
+            strategy: &'a StrategyConfig,
+        }
+        let deciding = Deciding {
+            backend: self.score.backend,
+            ingest: &self.ingest,
+            book: &self.book,
+            features: &self.features,
+            strategy: &self.strategy,
+        };
+        let text = toml::to_string(&deciding).expect("every configuration struct serialises");
+        let hash = blake3::hash(text.as_bytes());
+        u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"))
+    }
+
+    /// The journal's section with its folder inside the engine's.
+    pub fn journal(&self) -> JournalConfig {
+        JournalConfig { dir: self.engine.dir.join(&self.journal.dir), ..self.journal.clone() }
+    }
+
+    /// The section of refused frames with its file inside the engine's folder.
+    pub fn dead_letters(&self) -> DeadLettersConfig {
+        let section = &self.ingest.dead_letters;
+        DeadLettersConfig { path: self.engine.dir.join(&section.path), ..section.clone() }
+    }
+
+    fn validate_between_sections(&self) -> Result<(), String> {
+        let (frame, payload) = (self.ingest.frame_len_max, self.journal.payload_len_max);
+        if frame > payload {
+            return Err(format!(
+                "ingest.frame_len_max is {frame}, expected at most journal.payload_len_max, which is {payload}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn layout_does_not_change_the_decision_hash_but_strategies_do() {
+        let base = Config::default();
+        let mut other = base.clone();
+        other.engine.ring_records_max *= 2;
+        other.bus.term_length *= 2;
+        assert_eq!(base.decision_hash(), other.decision_hash());
+        other.book.instruments_max += 1;
+        assert_ne!(base.decision_hash(), other.decision_hash());
+    }
+
+    #[test]
+    fn a_frame_must_fit_the_journal() {
+        let mut config = Config::default();
+        config.ingest.frame_len_max = config.journal.payload_len_max + 1;
+        assert!(config.validate()[0].starts_with("ingest.frame_len_max is "));
+    }
+}

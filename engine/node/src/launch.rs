@@ -1,0 +1,384 @@
+//! Starts an engine: driver, recovery, topology, threads; and stops it with nothing left inside.
+//!
+//! ```text
+//!   start: folders ─▶ journal recovered ─▶ media driver ─▶ threads by plan ─▶ all started
+//!   stop:  intake closed ─▶ accepted = decided, journal caught up ─▶ threads joined ─▶ driver stopped
+//! ```
+//!
+//! Invariant: an [`Engine`] that exists runs all of its agents; one that could not start leaves nothing behind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pinion_ingest::DeadLetters;
+use pinion_journal::{Gate, Identity, JournalAgent, JournalError, JournalPosition, Reader, Recovery, recover};
+use pinion_publish::Resume;
+use pinion_runtime::agent::StartError;
+use pinion_runtime::clock::Clock;
+use pinion_runtime::composite::Composite;
+use pinion_runtime::control::IngestGate;
+use pinion_runtime::cores::{self, Group, Plan, Role};
+use pinion_runtime::counters::Counters;
+use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::ring::EntryConsumer;
+use pinion_runtime::runner::{Runner, RunnerError, RunnerHandle, RunnerOptions};
+use pinion_runtime::shutdown::stop_in_order;
+use pinion_transport::config::{ClientKind, DriverKind, DriverThreading};
+use pinion_transport::driver::{DriverAgent, EmbeddedDriver};
+
+use crate::accounts::Accounts;
+use crate::bus::{AeronC, AeronRs, Connect};
+use crate::config::Config;
+use crate::topology::{self, Stage, Surroundings};
+
+/// Cells in the file of counters.
+const COUNTERS_MAX: usize = 1024;
+
+/// How often a stop looks whether the engine has drained.
+const DRAIN_LOOK: Duration = Duration::from_millis(2);
+
+/// Why an engine could not start, run or stop.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The folder of the engine cannot be used.
+    #[error("engine.dir {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of the engine cannot be mapped.
+    #[error("{what}: {reason}")]
+    File {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The journal cannot be used, or is corrupt.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// No layout of agents on cores.
+    #[error("{0}")]
+    Cores(String),
+    /// The media driver did not start or stop.
+    #[error(transparent)]
+    Driver(#[from] pinion_transport::DriverError),
+    /// A thread did not start, run or stop.
+    #[error(transparent)]
+    Runner(#[from] RunnerError),
+    /// An agent ended by itself while the engine ran.
+    #[error("agent {name} ended by itself")]
+    AgentEnded {
+        /// Its thread.
+        name: String,
+    },
+    /// What was accepted was not decided in time.
+    #[error("{left} events were still inside {} ms after the intake was closed, expected none", waited.as_millis())]
+    NotDrained {
+        /// Events accepted and not decided.
+        left: u64,
+        /// The limit.
+        waited: Duration,
+    },
+    /// The control plane's event loop failed.
+    #[error("control plane: {0}")]
+    ControlPlane(std::io::Error),
+    /// An actor kept the engine after the control plane had ended.
+    #[error("control plane: an actor still holds the engine")]
+    StillHeld,
+}
+
+impl NodeError {
+    /// Whether stored data is corrupt, as opposed to the engine not being able to run.
+    pub fn is_corruption(&self) -> bool {
+        matches!(
+            self,
+            Self::Journal(JournalError::Corrupt { .. } | JournalError::MissingSegment { .. })
+        )
+    }
+}
+
+/// What recovery found at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Inputs that were in the journal and were run through the stages again.
+    pub inputs: u64,
+    /// Bytes of a torn tail that were cut off.
+    pub truncated_len: u64,
+}
+
+/// What an engine did, told after it has stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Events and decisions by lane.
+    pub accounts: Accounts,
+    /// The journal's written position. Unit: bytes.
+    pub written_position: u64,
+    /// The journal's durable position. Unit: bytes.
+    pub durable_position: u64,
+    /// How long the stop took.
+    pub took: Duration,
+}
+
+/// A running engine.
+pub struct Engine {
+    config: Config,
+    runners: Vec<RunnerHandle>,
+    driver: Option<EmbeddedDriver>,
+    intake: IngestGate,
+    journal: Arc<JournalPosition>,
+    recovered: Recovered,
+    plan: Plan,
+    clock: Clock,
+    counters: Counters,
+    faults: ErrorLog,
+}
+
+impl Engine {
+    /// Starts an engine and waits until every agent has started and recovery is done.
+    ///
+    /// # Errors
+    /// What could not be started; whatever had started is stopped again.
+    pub fn start(config: &Config) -> Result<Self, NodeError> {
+        let folder = &config.engine.dir;
+        std::fs::create_dir_all(folder)
+            .map_err(|source| NodeError::Folder { path: folder.clone(), source })?;
+        let plan = plan(config)?;
+        let recovery = recover(&config.journal())?;
+        match config.bus.client {
+            ClientKind::C => Self::assemble(config, plan, recovery, AeronC(config.bus.clone())),
+            ClientKind::AeronRs => Self::assemble(config, plan, recovery, AeronRs(config.bus.clone())),
+        }
+    }
+
+    fn assemble<C: Connect>(
+        config: &Config,
+        plan: Plan,
+        recovery: Recovery,
+        connect: C,
+    ) -> Result<Self, NodeError> {
+        let clock = Clock::system();
+        let file = |what, error: &dyn std::fmt::Display| NodeError::File { what, reason: error.to_string() };
+        let counters = Counters::create(config.engine.counters_path(), COUNTERS_MAX)
+            .map_err(|error| file("counters", &error))?;
+        let faults = ErrorLog::create(config.engine.error_log_path()).map_err(|error| file("error log", &error))?;
+        let dead_letters = DeadLetters::open(&config.dead_letters())
+            .map_err(|error| file("dead letters", &error))?;
+        let journal = recovery.position();
+        let recorded = recorded(config, &recovery)?;
+        let recovered =
+            Recovered { inputs: recovery.last_index, truncated_len: recovery.truncated_len };
+        let driver = start_driver(config)?;
+        let surroundings = Surroundings {
+            connect,
+            recorded,
+            resume: Resume::from(&recovery),
+            gate: Gate::new(config.journal.gate, journal.clone()),
+            dead_letters,
+            journals_inputs: true,
+            started_ns: clock.now_ns(),
+            counters: counters.clone(),
+            faults: faults.clone(),
+        };
+        let topology = topology::build(config, surroundings);
+        let mut stages = topology.stages;
+        let entries = topology.inputs.into_iter().chain([topology.decisions]).collect();
+        stages.push(journal_stage(config, recovery, entries, &clock, &counters, &faults));
+        stages.extend(driver_stage(config));
+        let intake = topology.intake;
+        let runners = spawn(config, &plan, stages, &clock, &counters)?;
+        let engine = Self {
+            config: config.clone(), runners, driver, intake, journal, recovered, plan, clock, counters, faults,
+        };
+        engine.wait_started()?;
+        Ok(engine)
+    }
+
+    fn wait_started(&self) -> Result<(), NodeError> {
+        let limit = Duration::from_millis(self.config.engine.start_ms_max);
+        let started = Instant::now();
+        for runner in &self.runners {
+            runner.wait_started(limit.saturating_sub(started.elapsed()))?;
+        }
+        Ok(())
+    }
+
+    /// The configuration it runs with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Its error log.
+    pub fn faults(&self) -> &ErrorLog {
+        &self.faults
+    }
+
+    /// Which agent runs where.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What recovery found.
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
+    }
+
+    /// Events and decisions so far.
+    pub fn accounts(&self) -> Accounts {
+        Accounts::of(&self.counters.list())
+    }
+
+    /// The thread of an agent that has ended by itself, if one has.
+    pub fn dead_agent(&self) -> Option<String> {
+        self.runners.iter().find(|runner| runner.is_finished()).map(|runner| runner.name().to_owned())
+    }
+
+    /// Closes the intake, waits until everything accepted is decided and journaled, and stops every thread.
+    ///
+    /// # Errors
+    /// [`NodeError::NotDrained`], or what an agent or the driver failed with; everything is stopped all the
+    /// same.
+    pub fn stop(self) -> Result<Summary, NodeError> {
+        let started = Instant::now();
+        self.intake.close();
+        let drained = self.drain();
+        let each_max = Duration::from_millis(self.config.engine.drain_ms_max);
+        let stopped = stop_in_order(self.runners, each_max);
+        let accounts = Accounts::of(&self.counters.list());
+        let outcome = stopped.into_iter().try_for_each(|runner| runner.outcome);
+        let driver = self.driver.map_or(Ok(()), EmbeddedDriver::stop);
+        drained?;
+        outcome?;
+        driver?;
+        Ok(Summary {
+            accounts,
+            written_position: self.journal.written_position(),
+            durable_position: self.journal.durable_position(),
+            took: started.elapsed(),
+        })
+    }
+
+    fn drain(&self) -> Result<(), NodeError> {
+        let waited = Duration::from_millis(self.config.engine.drain_ms_max);
+        let started = Instant::now();
+        loop {
+            let left = self.accounts().inside();
+            if left == 0 || self.dead_agent().is_some() {
+                return Ok(());
+            }
+            if started.elapsed() > waited {
+                return Err(NodeError::NotDrained { left, waited });
+            }
+            std::thread::sleep(DRAIN_LOOK);
+        }
+    }
+}
+
+/// The layout of `config` on the cores there are.
+///
+/// # Errors
+/// [`NodeError::Cores`] with the thread or role that cannot be placed.
+pub fn plan(config: &Config) -> Result<Plan, NodeError> {
+    let layout = config.cores.layout().map_err(NodeError::Cores)?;
+    cores::plan(&layout, &config.cores.cores()).map_err(|error| NodeError::Cores(error.to_string()))
+}
+
+fn start_driver(config: &Config) -> Result<Option<EmbeddedDriver>, NodeError> {
+    let is_own_thread = config.bus.driver_threading == DriverThreading::Shared;
+    if config.bus.driver == DriverKind::Embedded && is_own_thread {
+        return Ok(Some(EmbeddedDriver::start(&config.bus)?));
+    }
+    Ok(None)
+}
+
+/// The driver as an agent, if the configuration wants it in a duty cycle.
+fn driver_stage(config: &Config) -> Option<Stage> {
+    let wanted = config.bus.driver == DriverKind::Embedded
+        && config.bus.driver_threading == DriverThreading::Invoker;
+    let bus = config.bus.clone();
+    wanted.then(|| Stage::new(Role::Driver, move || Ok(DriverAgent::new(&bus))))
+}
+
+/// The inputs of a journal that is not empty.
+fn recorded(config: &Config, recovery: &Recovery) -> Result<Option<Reader>, NodeError> {
+    if recovery.last_index == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Reader::open(&config.journal().dir)?.until(recovery.next_position)))
+}
+
+fn journal_stage(
+    config: &Config,
+    recovery: Recovery,
+    entries: Vec<EntryConsumer>,
+    clock: &Clock,
+    counters: &Counters,
+    faults: &ErrorLog,
+) -> Stage {
+    let journal = config.journal();
+    let identity = Identity {
+        config_hash: config.decision_hash(),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        started_ns: clock.now_ns(),
+    };
+    let (counters, faults) = (counters.clone(), faults.clone());
+    Stage::new(Role::Journal, move || {
+        Ok(JournalAgent::new(&journal, recovery, entries, &identity, &counters, &faults)?)
+    })
+}
+
+/// One thread per group of the plan.
+fn spawn(
+    config: &Config,
+    plan: &Plan,
+    mut stages: Vec<Stage>,
+    clock: &Clock,
+    counters: &Counters,
+) -> Result<Vec<RunnerHandle>, NodeError> {
+    let mut runners = Vec::new();
+    for group in &plan.groups {
+        let (mine, others): (Vec<_>, Vec<_>) =
+            stages.into_iter().partition(|stage| group.roles.contains(&stage.role));
+        stages = others;
+        if !mine.is_empty() {
+            runners.push(spawn_group(config, group, mine, clock, counters)?);
+        }
+    }
+    Ok(runners)
+}
+
+fn spawn_group(
+    config: &Config,
+    group: &Group,
+    stages: Vec<Stage>,
+    clock: &Clock,
+    counters: &Counters,
+) -> Result<RunnerHandle, NodeError> {
+    let options = RunnerOptions {
+        name: group.name.clone(),
+        core: group.core,
+        idle: group.idle,
+        realtime_priority: group.realtime_priority,
+        drain_max: Duration::from_millis(config.engine.drain_ms_max),
+        counters: Some(counters.clone()),
+    };
+    let (name, composite_clock) = (group.name.clone(), clock.clone());
+    let build = move || -> Result<Composite, StartError> {
+        let agents = stages.into_iter().map(|stage| (stage.build)()).collect::<Result<Vec<_>, _>>()?;
+        Ok(Composite::new(name, agents, composite_clock))
+    };
+    Ok(Runner::spawn(options, clock.clone(), build)?)
+}

@@ -1,0 +1,101 @@
+//! The whole topology on the calling thread, turned by hand: for replays, the lab and tests.
+//!
+//! Invariant: the agents, their order and their rings are those of the node; a turn gives each of them one
+//! duty cycle.
+
+use pinion_ingest::DeadLetters;
+use pinion_journal::{Gate, Reader};
+use pinion_publish::Resume;
+use pinion_runtime::agent::{Agent, StartError};
+use pinion_runtime::clock::Clock;
+use pinion_runtime::composite::Composite;
+use pinion_runtime::control::IngestGate;
+use pinion_runtime::counters::Counters;
+use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::invoker::Invoker;
+use pinion_runtime::ring::EntryConsumer;
+
+use crate::accounts::Accounts;
+use crate::bus::Connect;
+use crate::config::Config;
+use crate::topology::{self, Surroundings};
+
+/// Cells for the counters of one pipeline.
+const COUNTERS_MAX: usize = 1024;
+
+/// A topology under one hand.
+pub struct Pipeline {
+    invoker: Invoker<Composite>,
+    decisions: EntryConsumer,
+    intake: IngestGate,
+    counters: Counters,
+    faults: ErrorLog,
+}
+
+impl Pipeline {
+    /// Builds every agent on this thread. Inputs come from `recorded` first, then from the bus; nothing is
+    /// journaled, and decisions are handed to [`Self::decisions`] in the place of the journal.
+    ///
+    /// `extra` agents (a media driver, say) are turned with the others.
+    ///
+    /// # Errors
+    /// What an agent could not be built for.
+    pub fn new<C: Connect>(
+        config: &Config,
+        connect: C,
+        clock: &Clock,
+        recorded: Option<Reader>,
+        extra: Vec<Box<dyn Agent>>,
+    ) -> Result<Self, StartError> {
+        let (counters, faults) = (Counters::in_memory(COUNTERS_MAX), ErrorLog::in_memory());
+        let surroundings = Surroundings {
+            connect,
+            recorded,
+            resume: Resume::default(),
+            gate: Gate::open(),
+            dead_letters: DeadLetters::in_memory(&config.ingest.dead_letters)?,
+            journals_inputs: false,
+            started_ns: clock.now_ns(),
+            counters: counters.clone(),
+            faults: faults.clone(),
+        };
+        let topology = topology::build(config, surroundings);
+        let mut agents = extra;
+        for stage in topology.stages {
+            agents.push((stage.build)()?);
+        }
+        let composite = Composite::new("pipeline", agents, clock.clone());
+        let invoker = Invoker::new(composite, clock.clone())?;
+        Ok(Self { invoker, decisions: topology.decisions, intake: topology.intake, counters, faults })
+    }
+
+    /// Gives every agent one duty cycle. Returns the work done.
+    pub fn turn(&mut self) -> usize {
+        self.invoker.invoke()
+    }
+
+    /// Decisions with an action, as the journal would get them: entries whose payload is a `DecisionRecord`.
+    pub fn decisions(&mut self) -> &mut EntryConsumer {
+        &mut self.decisions
+    }
+
+    /// Takes no more from the bus.
+    pub fn close_intake(&self) {
+        self.intake.close();
+    }
+
+    /// Events and decisions so far.
+    pub fn accounts(&self) -> Accounts {
+        Accounts::of(&self.counters.list())
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Its error log.
+    pub fn faults(&self) -> &ErrorLog {
+        &self.faults
+    }
+}

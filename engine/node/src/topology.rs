@@ -1,0 +1,199 @@
+//! The order of the stages, and the rings between them. No other place knows it.
+//!
+//! ```text
+//!   ingest ─┬─▶ book ─────────────────▶ market-strategy ──┐
+//!           ├─▶ features ─▶ score ────▶ payment-strategy ─┼─▶ publish
+//!           ├─▶ (rejects) ────────────────────────────────┘
+//!           └─▶ journal ◀──────────────────────────────────── (decisions)
+//! ```
+//!
+//! The node, a replay and the lab build this same topology; what differs stands in [`Surroundings`]: the bus,
+//! the recorded inputs, and who reads the two rings to the journal.
+//!
+//! Invariant: every agent is built on the thread that will run it, and every ring has one writer and one
+//! reader.
+
+use pinion_book::BookAgent;
+use pinion_features::FeatureAgent;
+use pinion_ingest::{DeadLetters, IngestAgent, Intake};
+use pinion_journal::{Gate, Reader};
+use pinion_publish::{Engine, Outlet, PublishAgent, Resume};
+use pinion_runtime::agent::{Agent, StartError};
+use pinion_runtime::control::IngestGate;
+use pinion_runtime::cores::Role;
+use pinion_runtime::counters::Counters;
+use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::names::NameTable;
+use pinion_runtime::ring::{EntryConsumer, entry_ring, ring};
+use pinion_score::ScoreAgent;
+use pinion_strategy::{MarketStrategyAgent, PaymentStrategyAgent};
+use pinion_transport::{Bus as _, Endpoint};
+
+use crate::bus::Connect;
+use crate::config::Config;
+use crate::strategies;
+
+/// Builds an agent on the thread that will run it.
+pub type Build = Box<dyn FnOnce() -> Result<Box<dyn Agent>, StartError> + Send>;
+
+/// An agent to be built, and what it is.
+pub struct Stage {
+    /// What it does; the plan of cores places it by this.
+    pub role: Role,
+    /// Builds it.
+    pub build: Build,
+}
+
+impl Stage {
+    /// A stage that `build` makes.
+    pub fn new<A: Agent + 'static>(
+        role: Role,
+        build: impl FnOnce() -> Result<A, StartError> + Send + 'static,
+    ) -> Self {
+        Self { role, build: Box::new(move || Ok(Box::new(build()?) as Box<dyn Agent>)) }
+    }
+}
+
+/// What differs between a node, a replay and a rig.
+pub struct Surroundings<C> {
+    /// Makes connections to the bus.
+    pub connect: C,
+    /// Inputs to be taken first, with the numbers and stamps they were given before.
+    pub recorded: Option<Reader>,
+    /// What the journal knew of decisions at the start.
+    pub resume: Resume,
+    /// Holds decisions back until the journal has their input.
+    pub gate: Gate,
+    /// Where refused frames are kept.
+    pub dead_letters: DeadLetters,
+    /// Whether received frames are journaled.
+    pub journals_inputs: bool,
+    /// When the engine started. Unit: ns since the Unix epoch.
+    pub started_ns: i64,
+    /// Counters.
+    pub counters: Counters,
+    /// What goes wrong.
+    pub faults: ErrorLog,
+}
+
+/// A topology ready to be run.
+pub struct Topology {
+    /// The stages in the order of the data path. The journal is not among them.
+    pub stages: Vec<Stage>,
+    /// Received frames for the journal, if they are journaled.
+    pub inputs: Option<EntryConsumer>,
+    /// Decisions for the journal.
+    pub decisions: EntryConsumer,
+    /// Closes the intake.
+    pub intake: IngestGate,
+}
+
+/// Lays the rings and prepares every stage.
+pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topology {
+    let Surroundings { connect, recorded, resume, gate, dead_letters, journals_inputs, started_ns, counters, faults } =
+        surroundings;
+    let records_max = config.engine.ring_records_max as usize;
+    let lines_max = config.engine.journal_ring_lines_max as usize;
+    let (to_book, from_ingest_market) = ring(records_max);
+    let (to_market_strategy, from_book) = ring(records_max);
+    let (to_publish_market, from_market_strategy) = ring(records_max);
+    let (to_features, from_ingest_payments) = ring(records_max);
+    let (to_score, from_features) = ring(records_max);
+    let (to_payment_strategy, from_score) = ring(records_max);
+    let (to_publish_payments, from_payment_strategy) = ring(records_max);
+    let (to_publish_rejects, rejects) = ring(config.ingest.rejects_max as usize);
+    let (input_entries, inputs) = journals_inputs.then(|| entry_ring(lines_max)).unzip();
+    let (decision_entries, decisions) = entry_ring(lines_max);
+    let intake = IngestGate::new();
+    let instruments = NameTable::new(config.ingest.instruments_max as usize);
+
+    let ingest_ports = pinion_ingest::Ports {
+        market: to_book,
+        payments: to_features,
+        journal: input_entries,
+        rejects: to_publish_rejects,
+        dead_letters,
+        instruments: instruments.clone(),
+        faults: faults.clone(),
+        gate: intake.clone(),
+    };
+    let publish_ports = pinion_publish::Ports {
+        market: from_market_strategy,
+        payments: from_payment_strategy,
+        rejects,
+        journal: Some(decision_entries),
+        gate,
+        instruments,
+        faults,
+    };
+    let engine = Engine { node_id: config.engine.node_id, started_ns };
+    let stages = vec![
+        ingest_stage(config, connect.clone(), ingest_ports, recorded, &counters),
+        staged(config, &counters, Role::Book, |config, counters| {
+            Ok(BookAgent::new(&config.book, from_ingest_market, to_market_strategy, counters)?)
+        }),
+        staged(config, &counters, Role::MarketStrategy, |config, counters| {
+            let strategy = strategies::market(&config.strategy)?;
+            let (input, output, hash) = (from_book, to_publish_market, config.decision_hash());
+            Ok(MarketStrategyAgent::new(&config.strategy, hash, strategy, input, output, counters)?)
+        }),
+        staged(config, &counters, Role::Features, |config, counters| {
+            Ok(FeatureAgent::new(&config.features, from_ingest_payments, to_score, counters)?)
+        }),
+        staged(config, &counters, Role::Score, |config, counters| {
+            let features = pinion_features::feature_set_hash();
+            Ok(ScoreAgent::new(&config.score, features, from_features, to_payment_strategy, counters)?)
+        }),
+        staged(config, &counters, Role::PaymentStrategy, |config, counters| {
+            let strategy = strategies::payments(&config.strategy)?;
+            let (input, output, hash) = (from_score, to_publish_payments, config.decision_hash());
+            Ok(PaymentStrategyAgent::new(&config.strategy, hash, strategy, input, output, counters)?)
+        }),
+        publish_stage(config, connect, publish_ports, engine, resume, &counters),
+    ];
+    Topology { stages, inputs, decisions, intake }
+}
+
+/// A stage that needs only its part of the configuration and the counters.
+fn staged<A: Agent + 'static>(
+    config: &Config,
+    counters: &Counters,
+    role: Role,
+    build: impl FnOnce(&Config, &Counters) -> Result<A, StartError> + Send + 'static,
+) -> Stage {
+    let (config, counters) = (config.clone(), counters.clone());
+    Stage::new(role, move || build(&config, &counters))
+}
+
+fn ingest_stage<C: Connect>(
+    config: &Config,
+    connect: C,
+    ports: pinion_ingest::Ports,
+    recorded: Option<Reader>,
+    counters: &Counters,
+) -> Stage {
+    staged(config, counters, Role::Ingest, move |config, counters| {
+        let mut bus = connect.connect()?;
+        let mut subscribe = |endpoint: &Endpoint| bus.add_subscription(endpoint);
+        let market = Some(subscribe(&config.bus.market)?);
+        let payments = Some(subscribe(&config.bus.payments)?);
+        let intake = Intake { market, payments, bus };
+        Ok(IngestAgent::new(&config.ingest, intake, ports, recorded, counters)?)
+    })
+}
+
+fn publish_stage<C: Connect>(
+    config: &Config,
+    connect: C,
+    ports: pinion_publish::Ports,
+    engine: Engine,
+    resume: Resume,
+    counters: &Counters,
+) -> Stage {
+    staged(config, counters, Role::Publish, move |config, counters| {
+        let mut bus = connect.connect()?;
+        let publication = bus.add_publication(&config.bus.decisions)?;
+        let outlet = Outlet { publication, bus };
+        Ok(PublishAgent::new(&config.publish, engine, outlet, ports, resume, counters)?)
+    })
+}
