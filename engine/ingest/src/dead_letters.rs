@@ -336,7 +336,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead-letters");
         let mut letters = open(&path, 4);
-        check(&read_dead_letters(&path).unwrap(), 1..=0);
+        assert_eq!(read_dead_letters(&path).unwrap(), []);
         keep(&mut letters, 1..=3);
         check(&read_dead_letters(&path).unwrap(), 1..=3);
         keep(&mut letters, 4..=10);

@@ -81,7 +81,7 @@ fn no_alloc_under_garbage() {
         frame(&stamp(1, 1, 1), &Event::Transaction(transaction("ann", "shop"))),
         frame(&stamp(1, 1, 1), &Event::Transaction(absent)),
     ];
-    let mut round = |rig: &mut Rig| {
+    let round = |rig: &mut Rig| {
         for bytes in &garbage {
             rig.offer_market(bytes);
             rig.offer_payment(bytes);

@@ -60,7 +60,7 @@ impl LaneCounters {
 pub(crate) struct PublishCounters {
     /// Rejects handed to the bus.
     pub(crate) rejects_published: Counter,
-    /// Rejects that nobody listened to.
+    /// Rejects that nobody listened to, or that no message of this bus can hold.
     pub(crate) rejects_unheard: Counter,
     /// Duty cycles that ended because the bus had no room.
     pub(crate) back_pressured: Counter,

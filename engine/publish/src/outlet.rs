@@ -84,7 +84,7 @@ impl<B: Bus> Sender<B> {
         let offer = self.outlet.publication.claim(encode::REJECT_LEN, |place| {
             encode::fill_reject(place, &stamp, record)
         });
-        match self.judge(offer, 0, now_ns) {
+        match self.judge(offer, encode::REJECT_LEN, 0, now_ns) {
             Ok(Fate::Published) => self.counters.rejects_published.increment(),
             Ok(_) => self.counters.rejects_unheard.increment(),
             Err(_) => return false,
@@ -123,11 +123,11 @@ impl<B: Bus> Sender<B> {
         let offer = self.outlet.publication.claim(encode::DECISION_LEN, |place| {
             encode::fill_decision(place, &stamp, record, record.published_ns, instrument);
         });
-        self.judge(offer, record.sequence, now_ns)
+        self.judge(offer, encode::DECISION_LEN, record.sequence, now_ns)
     }
 
-    /// What an offer's outcome means for the frame.
-    fn judge(&mut self, offer: Offer, sequence: u64, now_ns: i64) -> Result<Fate, Obstacle> {
+    /// What the outcome of an offer of `len` bytes means for the frame.
+    fn judge(&mut self, offer: Offer, len: usize, sequence: u64, now_ns: i64) -> Result<Fate, Obstacle> {
         match offer {
             Offer::Accepted(_) => {
                 self.sequence += 1;
@@ -148,9 +148,8 @@ impl<B: Bus> Sender<B> {
                 Err(Obstacle::Listener)
             }
             Offer::TooLong => {
-                let found = encode::DECISION_LEN as u64;
                 self.faults
-                    .record(Fault::new(FaultKind::MessageTooLong, found), now_ns);
+                    .record(Fault::new(FaultKind::MessageTooLong, len as u64), now_ns);
                 Ok(Fate::TooLong)
             }
         }
