@@ -1,4 +1,3 @@
-#![allow(unsafe_code)] // The file is mapped, so that keeping a frame in the duty cycle is a copy and no system call.
 //! The last refused frames, in a file of fixed length that another process can read.
 //!
 //! ```text
@@ -17,6 +16,9 @@
 //! is there: a full disk is an error of the start and no signal later.
 //!
 //! Invariant: the file never grows, and keeping a frame costs the copy of one slot however long the frame is.
+
+// The file is mapped, so that keeping a frame in the duty cycle is a copy and no system call.
+#![allow(unsafe_code)]
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
