@@ -28,6 +28,10 @@ use crate::error::BusError;
 use crate::publication::{Offer, Publication};
 use crate::subscription::Subscription;
 
+/// The conductor is turned when this much time has passed, or after so many calls when the clock stands still:
+/// a turn reads clocks and costs more than a duty cycle can spare each time.
+const TURN_INTERVAL_NS: u64 = 10_000;
+const TURN_CALLS_MAX: u32 = 64;
 /// How often the bus looks beyond the conductor: at the heartbeat, at dropped handles, for a driver.
 const CHECK_INTERVAL_NS: u64 = 1_000_000;
 /// After how long a question that was refused is put again.
@@ -44,6 +48,8 @@ pub struct AeronBus<C: Client> {
     publications: Vec<Rc<Slot<C::Publication, C::PublicationTicket>>>,
     subscriptions: Vec<Rc<Slot<C::Subscription, C::SubscriptionTicket>>>,
     retired: Vec<Retired<C>>,
+    last_turn_ns: i64,
+    calls_since_turn: u32,
     last_check_ns: Option<i64>,
     next_attempt: Option<Instant>,
     failure_streak: u32,
@@ -103,6 +109,8 @@ impl<C: Client> AeronBus<C> {
             publications: Vec::new(),
             subscriptions: Vec::new(),
             retired: Vec::new(),
+            last_turn_ns: 0,
+            calls_since_turn: 0,
             last_check_ns: None,
             next_attempt: None,
             failure_streak: 0,
@@ -119,7 +127,18 @@ impl<C: Client> AeronBus<C> {
         }
     }
 
-    fn is_due(&mut self, now_ns: i64) -> bool {
+    fn is_turn_due(&mut self, now_ns: i64) -> bool {
+        self.calls_since_turn += 1;
+        let since_ns = now_ns.wrapping_sub(self.last_turn_ns) as u64;
+        let due = since_ns >= TURN_INTERVAL_NS || self.calls_since_turn >= TURN_CALLS_MAX;
+        if due {
+            self.last_turn_ns = now_ns;
+            self.calls_since_turn = 0;
+        }
+        due
+    }
+
+    fn is_check_due(&mut self, now_ns: i64) -> bool {
         let due = self
             .last_check_ns
             .is_none_or(|last| now_ns.wrapping_sub(last) as u64 >= CHECK_INTERVAL_NS);
@@ -428,11 +447,11 @@ impl<C: Client> Bus for AeronBus<C> {
     }
 
     fn do_work(&mut self, now_ns: i64) -> usize {
-        if self.is_reentered() {
+        if !self.is_turn_due(now_ns) || self.is_reentered() {
             return 0;
         }
         let turned = self.turn();
-        if self.is_due(now_ns) {
+        if self.is_check_due(now_ns) {
             turned + self.check()
         } else {
             turned

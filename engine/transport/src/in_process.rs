@@ -29,7 +29,7 @@ const LINE_LEN: usize = 32;
 /// First four bytes of a line that only fills the ring up to its end.
 const PADDING: u32 = u32::MAX;
 /// Default length of a pair's ring in bytes.
-const RING_LEN_DEFAULT: usize = 4 * 1024 * 1024;
+const RING_LEN_DEFAULT: usize = 1024 * 1024;
 
 /// 32 bytes of a ring: a length, or a piece of a message.
 #[derive(Clone, Copy, Debug, Default, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
@@ -45,7 +45,7 @@ pub struct InProcessBus {
 }
 
 impl InProcessBus {
-    /// Makes a hub whose rings hold 4 MiB each.
+    /// Makes a hub whose rings hold 1 MiB each.
     #[must_use]
     pub fn new() -> Self {
         Self::with_ring_len(RING_LEN_DEFAULT)

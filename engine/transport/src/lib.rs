@@ -38,10 +38,12 @@ pub mod rusteron;
 pub mod driver;
 
 pub mod config;
+pub mod counters;
 pub mod error;
 
 pub use bus::{Bus, Endpoint, Health, Link};
 pub use config::BusConfig;
+pub use counters::BusCounters;
 pub use error::{BusError, ConfigError, DriverError};
 pub use publication::{Offer, Publication};
 pub use subscription::Subscription;

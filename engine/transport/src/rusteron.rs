@@ -1,7 +1,7 @@
 //! Aeron's own C client, through `rusteron-client`: `bus.client = "c"`.
 //!
 //! One hole of the binding is kept shut here: a fragment's header, kept beyond its callback, would be read after it
-//! was freed. It is turned into a [`Fragment`] at once and never leaves the closure.
+//! was freed. It is turned into plain numbers at once and never leaves the closure.
 //!
 //! Invariant: handles are closed before their client, and the client before its driver.
 

@@ -1,8 +1,9 @@
 //! The folder of ours that an embedded driver lives in: made, closed to others, locked.
-#![allow(unsafe_code)]
-//! Unsafe: the process's user id is asked of the C library.
 //!
 //! Invariant: whoever holds an [`OwnDir`] is the only one that runs a driver in it.
+
+// The process's user id is asked of the C library.
+#![allow(unsafe_code)]
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::ErrorKind;

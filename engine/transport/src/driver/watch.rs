@@ -1,13 +1,13 @@
 //! Watches a driver's heartbeat in its CnC file, without help from any client.
-#![allow(unsafe_code)]
-//! Unsafe: the file is mapped, and one of its words is read as an atomic, because the driver writes it from
-//! another process.
 //!
 //! ```text
 //!   cnc.dat: │ metadata 128 B │ commands to the driver … │ trailer 768 B: … heartbeat (ms since the epoch) │ …
 //! ```
 //!
 //! Invariant: a driver is alive only if its heartbeat has moved within the timeout, whatever a client thinks.
+
+// The file is mapped, and its words are read as atomics, because the driver writes them from another process.
+#![allow(unsafe_code)]
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;

@@ -10,6 +10,7 @@ use pinion_transport::config::DriverThreading;
 use pinion_transport::driver::DriverAgent;
 use pinion_transport::{Bus, BusError, Endpoint, Offer, Publication, Subscription};
 
+use crate::other_client::system_counter;
 use crate::support::{
     Kind, Node, Place, PublicationOf, Rusteron, SubscriptionOf, fill, ipc, loopback, message_len,
     publish_all, receive_all, sequence_of, udp,
@@ -53,6 +54,8 @@ pub(crate) fn two_percent_loss_is_made_good<K: Kind>() {
         ),
     ]);
     check_two_threads::<K>(&place, &udp(), 100_000);
+    let resent = system_counter(&place, "Retransmits sent");
+    assert!(resent > 20, "only {resent} packets were lost and sent again");
 }
 
 pub(crate) fn larger_than_mtu_arrives_whole<K: Kind>() {
@@ -188,6 +191,34 @@ pub(crate) fn panic_in_fill_or_handler_leaves_the_stream_whole<K: Kind>() {
     assert_eq!(node.bus.health().lost_count, 0);
 }
 
+/// A handler may offer on another publication, and even turn the bus that it is called from.
+pub(crate) fn handler_may_offer_and_turn_the_bus<K: Kind>() {
+    let place = Place::embedded();
+    let (mut node, mut publication, mut subscription) = loopback::<K>(&place, &ipc());
+    let answers = Endpoint::new("aeron:ipc", 1002);
+    let mut answer = node.publication(&answers);
+    let mut answered = node.subscription(&answers);
+    node.wait_ready();
+    node.until("answers joined", |_| {
+        answer.is_connected() && answered.is_connected()
+    });
+    for number in 0..1_000_u64 {
+        node.send(&mut publication, &number.to_le_bytes());
+        let mut taken = false;
+        node.until("answered", |node| {
+            subscription.poll(1, |bytes| {
+                for _ in 0..100 {
+                    node.turn();
+                }
+                taken = answer.offer(bytes).is_accepted();
+            });
+            taken
+        });
+        assert_eq!(node.receive(&mut answered), number.to_le_bytes());
+    }
+    assert_eq!(node.bus.health().lost_count, 0);
+}
+
 pub(crate) fn slow_subscriber_sets_the_pace<K: Kind>() {
     let place = Place::embedded();
     let (mut node, mut publication, mut quick) = loopback::<K>(&place, &ipc());
@@ -287,6 +318,8 @@ fn send_while_polling<K: Kind>(
 pub(crate) fn driver_turned_by_hand_serves<K: Kind>() {
     let mut place = Place::empty();
     place.config.driver_threading = DriverThreading::Invoker;
+    place.config.terms_sparse = false;
+    place.config.term_length = 128 * 1024;
     let mut driver = DriverAgent::new(&place.config);
     driver.on_start().unwrap();
     let mut node = Node::<K>::new(&place);

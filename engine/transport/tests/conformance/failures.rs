@@ -1,10 +1,14 @@
 //! What goes wrong around the data path: drivers that come and go, other clients, drops in any order.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use pinion_transport::{Bus, BusError, Endpoint, Link, Offer, Publication, Subscription};
+use pinion_runtime::agent::Agent;
+use pinion_transport::driver::{DriverAgent, EmbeddedDriver};
 
-use crate::other_client::{make_static_counter, reject_publisher};
+use pinion_transport::{Bus, BusError, DriverError, Endpoint, Link, Offer, Publication, Subscription};
+
+use crate::other_client::{SUBSCRIBER_POSITION, counter_count, make_static_counter, reject_publisher};
 use crate::support::{Kind, Node, Place, PublicationOf, SubscriptionOf, ipc, loopback, udp};
 
 /// Sends one message and receives it, skipping what was sent before.
@@ -177,7 +181,8 @@ fn dropped_subscriber_is_noticed<K: Kind>() {
 /// The C client takes no notice and loses nothing. `aeron-rs` panics inside; the bus must catch that, build a new
 /// client and go on, and say so: messages may be missing in between. This is why `c` is the default.
 pub(crate) fn unknown_driver_events_are_survived<K: Kind>() {
-    let place = Place::embedded();
+    // So long that only a close that was sent makes the driver let go of a client that was given up.
+    let place = Place::embedded_with(|config| config.client_timeout_ms = 60_000);
     let (mut node, mut publication, mut subscription) = loopback::<K>(&place, &ipc());
     let rejected = udp();
     let _rejected_publication = node.publication(&rejected);
@@ -207,6 +212,9 @@ pub(crate) fn unknown_driver_events_are_survived<K: Kind>() {
     let health = node.bus.health();
     assert_eq!(health.reconnect_count, health.lost_count);
     assert_eq!(health.lost_count, health.contained_count);
+    node.until("no dead subscriber left", |_| {
+        counter_count(&place, SUBSCRIBER_POSITION) == 1
+    });
 }
 
 pub(crate) fn unusable_channel_is_refused_by_name<K: Kind>() {
@@ -246,4 +254,30 @@ pub(crate) fn neglected_client_comes_back<K: Kind>() {
     node.until("a new client", |node| node.bus.health().reconnect_count == 1);
     check_flow(&mut node, &mut publication, &mut subscription, b"after");
     assert_eq!(node.bus.health().contained_count, 0);
+}
+
+/// Whatever the umask is, nobody else enters the driver's directory, and nobody starts a second driver in it.
+pub(crate) fn driver_directory_is_closed_and_taken() {
+    let place = Place::empty();
+    place.start_process_with_umask("000");
+    for dir in [place.config.own_dir(), place.config.aeron_dir()] {
+        assert_eq!(
+            std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777,
+            0o750,
+            "{}",
+            dir.display()
+        );
+    }
+    let error = EmbeddedDriver::start(&place.config).unwrap_err();
+    assert_eq!(
+        error,
+        DriverError::InUse {
+            dir: place.config.own_dir()
+        }
+    );
+    let error = DriverAgent::new(&place.config).on_start().unwrap_err();
+    assert!(
+        error.to_string().ends_with("is in use by another media driver"),
+        "{error}"
+    );
 }

@@ -22,6 +22,15 @@ fn driver_process() {
     support::be_driver_process();
 }
 
+#[test]
+fn driver_directory_is_closed_and_taken() {
+    within(
+        60,
+        "driver_directory_is_closed_and_taken",
+        failures::driver_directory_is_closed_and_taken,
+    );
+}
+
 /// Makes one test per client and case.
 macro_rules! conformance {
     ($($client:ident $kind:ident { $($case:ident in $module:ident, $seconds:literal s;)* })*) => {$(
@@ -47,6 +56,7 @@ macro_rules! over_aeron {
             terms_roll_over in cases, 120 s;
             term_ids_pass_the_largest_number in cases, 60 s;
             panic_in_fill_or_handler_leaves_the_stream_whole in cases, 60 s;
+            handler_may_offer_and_turn_the_bus in cases, 60 s;
             two_percent_loss_is_made_good in cases, 300 s;
             slow_subscriber_sets_the_pace in cases, 60 s;
             dead_subscriber_does_not_hold_up_for_long in cases, 60 s;
@@ -71,5 +81,6 @@ conformance! {
         back_pressure_loses_nothing in cases, 60 s;
         slow_subscriber_sets_the_pace in cases, 60 s;
         panic_in_fill_or_handler_leaves_the_stream_whole in cases, 60 s;
+        handler_may_offer_and_turn_the_bus in cases, 60 s;
     }
 }

@@ -1,6 +1,7 @@
 //! Another client of the same driver, which does what `aeron-rs` does not know.
+
+// The binding has no function of its own for static counters.
 #![allow(unsafe_code)]
-//! Unsafe: the binding has no function of its own for static counters.
 
 use std::ffi::CString;
 use std::time::Instant;
@@ -13,6 +14,9 @@ use rusteron_client::{Aeron, AeronContext, Handlers};
 
 use crate::support::{PATIENCE, Place};
 
+/// Type of the counter that the driver keeps for each image of each subscription.
+pub(crate) const SUBSCRIBER_POSITION: i32 = 4;
+
 fn connect(place: &Place) -> Aeron {
     let context = AeronContext::new().unwrap();
     let dir = CString::new(place.config.aeron_dir().to_str().unwrap()).unwrap();
@@ -20,6 +24,32 @@ fn connect(place: &Place) -> Aeron {
     let aeron = Aeron::new(&context).unwrap();
     aeron.start().unwrap();
     aeron
+}
+
+/// How many of the driver's counters have this type.
+pub(crate) fn counter_count(place: &Place, type_id: i32) -> usize {
+    let mut count = 0;
+    let aeron = connect(place);
+    aeron
+        .counters_reader()
+        .foreach_counter_fn(|_value, _id, found_type_id, _key, _label| {
+            count += usize::from(found_type_id == type_id);
+        });
+    count
+}
+
+/// Value of one of the driver's own counters, by the words in its label.
+pub(crate) fn system_counter(place: &Place, words: &str) -> i64 {
+    let mut found = None;
+    let aeron = connect(place);
+    aeron
+        .counters_reader()
+        .foreach_counter_fn(|value, _id, _type_id, _key, label| {
+            if label.contains(words) {
+                found = Some(value);
+            }
+        });
+    found.unwrap_or_else(|| panic!("the driver has no counter {words:?}"))
 }
 
 /// Makes a static counter, of which the driver tells all clients.

@@ -85,7 +85,13 @@ impl Place {
 
     /// A place with a driver in a thread of this process.
     pub(crate) fn embedded() -> Self {
-        let place = Place::empty();
+        Place::embedded_with(|_| ())
+    }
+
+    /// The same with other settings.
+    pub(crate) fn embedded_with(change: impl FnOnce(&mut BusConfig)) -> Self {
+        let mut place = Place::empty();
+        change(&mut place.config);
         *place.embedded.lock().unwrap() = Some(EmbeddedDriver::start(&place.config).unwrap());
         place
     }
@@ -98,7 +104,19 @@ impl Place {
     }
 
     pub(crate) fn start_process(&self, environment: &[(&str, &str)]) {
-        let process = DriverProcess::start(&self.config.own_dir(), environment);
+        self.start_command(Command::new(std::env::current_exe().unwrap()).envs(environment.iter().copied()));
+    }
+
+    pub(crate) fn start_process_with_umask(&self, umask: &str) {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")])
+            .arg(std::env::current_exe().unwrap());
+        self.start_command(&mut shell);
+    }
+
+    fn start_command(&self, command: &mut Command) {
+        let process = DriverProcess::start(command, &self.config.own_dir());
         *self.process.lock().unwrap() = Some(process);
         let deadline = Instant::now() + PATIENCE;
         let timeout = Duration::from_millis(self.config.driver_timeout_ms);
@@ -162,11 +180,10 @@ struct DriverProcess {
 }
 
 impl DriverProcess {
-    fn start(dir: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+    fn start(command: &mut Command, dir: &Path) -> Self {
+        let mut child = command
             .args(["--exact", "driver_process", "--nocapture", "--test-threads=1"])
             .env(DRIVER_DIR, dir)
-            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
