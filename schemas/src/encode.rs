@@ -75,7 +75,7 @@ impl Encoder {
 
     /// Writes the frame of any event. The header's `event_ns` is the event's own.
     ///
-    /// Cost: about 50 ns without text.
+    /// Cost: 17 ns for a book level, 32 ns for a transaction without text.
     pub fn encode(&mut self, stamp: &Stamp, event: &Event) -> &[u8] {
         match event {
             Event::Quote(quote) => self.encode_quote(stamp, quote),

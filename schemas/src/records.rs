@@ -31,7 +31,7 @@ pub const NEIGHBOURS_MAX: usize = 8;
 /// Reason codes on a decision at most.
 pub const REASONS_MAX: usize = 8;
 
-/// Kinds of market event: the value of [`MarketRecord::kind`].
+/// Kinds of market event: the value of [`Origin::kind`] in the market lane.
 pub mod market_kind {
     /// Best bid and ask.
     pub const QUOTE: u8 = 1;
@@ -47,7 +47,7 @@ pub mod market_kind {
     pub const OWN_FILL: u8 = 6;
 }
 
-/// Kinds of payment event: the value of [`PaymentRecord::kind`].
+/// Kinds of payment event: the value of [`Origin::kind`] in the payment lane.
 pub mod payment_kind {
     /// A payment to decide on.
     pub const TRANSACTION: u8 = 1;
@@ -84,7 +84,7 @@ pub mod entry_kind {
     pub const MARK: u8 = 3;
 }
 
-/// Bits of `DecisionRecord::flags`.
+/// Bits of [`DecisionRecord::flags`] and [`DecisionRecord::run_flags`].
 pub mod decision_flag {
     /// Decided after a restart; it may have been published before with the same sequence.
     pub const RECOVERED: u8 = 1;

@@ -45,7 +45,7 @@ pub const fn reject_len() -> usize {
 /// The frame's `published_ns` is the argument, its flags are those of the core and of the run together, and its
 /// subject is `instrument` for the market lane, `record.subject` else. `stamp` is the engine's own.
 /// Panics: if `out` has another length.
-/// Cost:   about 15 ns.
+/// Cost:   about 8 ns.
 pub fn fill_decision(
     out: &mut [u8],
     stamp: &Stamp,
@@ -89,7 +89,7 @@ pub fn fill_decision(
 ///
 /// The header's `event_ns` is the time at which the engine saw the refused frame. `stamp` is the engine's own.
 /// Panics: if `out` has another length.
-/// Cost:   about 10 ns.
+/// Cost:   less than that of a decision, which is longer.
 pub fn fill_reject(out: &mut [u8], stamp: &Stamp, record: &RejectRecord) {
     let header: FrameHeader = header(stamp, record.ingest_ns);
     let hot = RejectHot::new(
