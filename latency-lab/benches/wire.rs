@@ -27,12 +27,15 @@ use std::time::Instant;
 
 use flatbuffers::{FlatBufferBuilder, Follow, Verifiable, VerifierOptions};
 use generated::{Payment, PaymentArgs};
-use pinion_schemas::encode::{self, BookLevelEvent, Encoder, Event, Stamp, TransactionEvent, TransactionText};
+use pinion_schemas::encode::{
+    self, BookLevelEvent, Encoder, Event, Stamp, TransactionEvent, TransactionText,
+};
 use pinion_schemas::hash::DecisionHash;
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::DecisionRecord;
 use pinion_schemas::wire::{
-    self, BookAction, BookLevel, BookLevelHot, Channel, FrameHeader, Frame, Limits, Side, Transaction, TransactionHot,
+    self, BookAction, BookLevel, BookLevelHot, Channel, Frame, FrameHeader, Limits, Side, Transaction,
+    TransactionHot,
 };
 
 /// Frames of each kind; together they stay within the first cache, as fresh frames of the bus do.
@@ -42,7 +45,14 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let is_smoke = !has("--bench") || has("--smoke") || has("--test");
-    let plan = if is_smoke { Plan { rounds: 3, passes: 2 } } else { Plan { rounds: 301, passes: 32 } };
+    let plan = if is_smoke {
+        Plan { rounds: 3, passes: 2 }
+    } else {
+        Plan {
+            rounds: 301,
+            passes: 32,
+        }
+    };
     let mut cases = reading_cases();
     cases.extend(writing_cases());
     for report in plan.run(&mut cases) {
@@ -74,7 +84,11 @@ impl Plan {
                 times.push(self.time(case));
             }
         }
-        cases.iter().zip(&mut times).map(|(case, times)| self.report(case, times)).collect()
+        cases
+            .iter()
+            .zip(&mut times)
+            .map(|(case, times)| self.report(case, times))
+            .collect()
     }
 
     /// Unit: ns per operation.
@@ -104,19 +118,36 @@ impl Plan {
 fn case(name: &'static str, frames: &[Vec<u8>], access: impl Fn(&[u8]) -> u64 + 'static) -> Case {
     let frames = frames.to_vec();
     let frame_len = frames[0].len();
-    let pass = move || frames.iter().fold(0, |sum: u64, bytes| sum.wrapping_add(access(black_box(bytes))));
-    Case { name, frame_len, pass: Box::new(pass) }
+    let pass = move || {
+        frames
+            .iter()
+            .fold(0, |sum: u64, bytes| sum.wrapping_add(access(black_box(bytes))))
+    };
+    Case {
+        name,
+        frame_len,
+        pass: Box::new(pass),
+    }
 }
 
 /// The same cases, after a look that all of them read the same.
 fn same<const N: usize>(mut cases: [Case; N]) -> [Case; N] {
     let sums = cases.each_mut().map(|case| (case.pass)());
-    assert!(sums[0] != 0 && sums.iter().all(|sum| *sum == sums[0]), "{}: {sums:?}", cases[0].name);
+    assert!(
+        sums[0] != 0 && sums.iter().all(|sum| *sum == sums[0]),
+        "{}: {sums:?}",
+        cases[0].name
+    );
     cases
 }
 
 fn reading_cases() -> Vec<Case> {
-    let named = frames(|index| Event::Transaction(TransactionEvent { text: None, ..full_transaction(index) }));
+    let named = frames(|index| {
+        Event::Transaction(TransactionEvent {
+            text: None,
+            ..full_transaction(index)
+        })
+    });
     let full = frames(|index| Event::Transaction(full_transaction(index)));
     let mut cases = Vec::from(reading_transactions());
     cases.extend(reading_levels());
@@ -135,7 +166,11 @@ fn reading_transactions() -> [Case; 4] {
             verified::<Transaction<'_>>(bytes).map_or(0, |transaction| transaction_sum(transaction.hot()))
         }),
         case("transaction/remembering", &frames, move |bytes| {
-            if memory.accepts(bytes) { transaction_sum(unchecked::<Transaction<'_>>(bytes).hot()) } else { 0 }
+            if memory.accepts(bytes) {
+                transaction_sum(unchecked::<Transaction<'_>>(bytes).hot())
+            } else {
+                0
+            }
         }),
         case("transaction/unchecked", &frames, |bytes| {
             transaction_sum(unchecked::<Transaction<'_>>(bytes).hot())
@@ -147,17 +182,25 @@ fn reading_levels() -> [Case; 4] {
     let frames = frames(|index| Event::BookLevel(level(index)));
     let memory = VtableMemory::of(&frames, &[]);
     same([
-        case("book_level/read", &frames, |bytes| match wire::read(bytes, &Limits::default()) {
-            Ok(Frame::BookLevel(level)) => level_sum(level.hot()),
-            _ => 0,
+        case("book_level/read", &frames, |bytes| {
+            match wire::read(bytes, &Limits::default()) {
+                Ok(Frame::BookLevel(level)) => level_sum(level.hot()),
+                _ => 0,
+            }
         }),
         case("book_level/flatc_verifier", &frames, |bytes| {
             verified::<BookLevel<'_>>(bytes).map_or(0, |level| level_sum(level.hot()))
         }),
         case("book_level/remembering", &frames, move |bytes| {
-            if memory.accepts(bytes) { level_sum(unchecked::<BookLevel<'_>>(bytes).hot()) } else { 0 }
+            if memory.accepts(bytes) {
+                level_sum(unchecked::<BookLevel<'_>>(bytes).hot())
+            } else {
+                0
+            }
         }),
-        case("book_level/unchecked", &frames, |bytes| level_sum(unchecked::<BookLevel<'_>>(bytes).hot())),
+        case("book_level/unchecked", &frames, |bytes| {
+            level_sum(unchecked::<BookLevel<'_>>(bytes).hot())
+        }),
     ])
 }
 
@@ -169,19 +212,34 @@ fn reading_generic_payments() -> Vec<Case> {
             verified::<Payment<'_>>(bytes).map_or(0, |payment| payment_sum(&payment))
         }),
         case("generic_payment/remembering", &frames, move |bytes| {
-            if memory.accepts(bytes) { payment_sum(&unchecked::<Payment<'_>>(bytes)) } else { 0 }
+            if memory.accepts(bytes) {
+                payment_sum(&unchecked::<Payment<'_>>(bytes))
+            } else {
+                0
+            }
         }),
-        case("generic_payment/unchecked", &frames, |bytes| payment_sum(&unchecked::<Payment<'_>>(bytes))),
+        case("generic_payment/unchecked", &frames, |bytes| {
+            payment_sum(&unchecked::<Payment<'_>>(bytes))
+        }),
     ]));
     let verify = |bytes: &[u8]| u64::from(verified::<Payment<'_>>(bytes).is_some());
-    cases.push(case("generic_payment/flatc_verifier_without_reading", &frames, verify));
+    cases.push(case(
+        "generic_payment/flatc_verifier_without_reading",
+        &frames,
+        verify,
+    ));
     cases
 }
 
+/// What else is done to every frame or decision.
 fn writing_cases() -> Vec<Case> {
     let plain = |index| Event::Transaction(transaction(index));
     let (encode_plain, encode_level) = (encoding(plain), encoding(|index| Event::BookLevel(level(index))));
-    let record = DecisionRecord { sequence: 7, score: 0.5, ..DecisionRecord::default() };
+    let record = DecisionRecord {
+        sequence: 7,
+        score: 0.5,
+        ..DecisionRecord::default()
+    };
     let mut out = vec![0; encode::decision_len()];
     let filling = move |index| {
         encode::fill_decision(&mut out, &stamp(index), black_box(&record), 1, Id::NONE);
@@ -192,7 +250,11 @@ fn writing_cases() -> Vec<Case> {
         hash.add(black_box(record.core()));
         hash.value()
     };
+    let ids: Vec<Id> = (1..=FRAMES).map(|index| id("transaction", index)).collect();
     vec![
+        written("id/is_valid", move |index| {
+            black_box(&ids[index as usize - 1]).is_valid().into()
+        }),
         written("transaction/encode", encode_plain),
         written("book_level/encode", encode_level),
         written("decision/fill", filling),
@@ -203,12 +265,20 @@ fn writing_cases() -> Vec<Case> {
 fn encoding(event: impl Fn(u64) -> Event) -> impl FnMut(u64) -> u64 {
     let events: Vec<Event> = (1..=FRAMES).map(event).collect();
     let mut encoder = Encoder::new();
-    move |index| encoder.encode(&stamp(index), black_box(&events[index as usize - 1])).len() as u64
+    move |index| {
+        encoder
+            .encode(&stamp(index), black_box(&events[index as usize - 1]))
+            .len() as u64
+    }
 }
 
 fn written(name: &'static str, mut write: impl FnMut(u64) -> u64 + 'static) -> Case {
     let pass = move || (1..=FRAMES).fold(0, |sum: u64, index| sum.wrapping_add(write(index)));
-    Case { name, frame_len: 0, pass: Box::new(pass) }
+    Case {
+        name,
+        frame_len: 0,
+        pass: Box::new(pass),
+    }
 }
 
 // The accesses.
@@ -256,10 +326,15 @@ impl VtableMemory {
         let mut memory = Self::default();
         for bytes in frames {
             let vtable = vtable(bytes).unwrap();
-            let number = |at: u16| usize::from(u16::from_le_bytes(*vtable[at.into()..].first_chunk().unwrap()));
+            let number =
+                |at: u16| usize::from(u16::from_le_bytes(*vtable[at.into()..].first_chunk().unwrap()));
             if memory.known(vtable).is_none() {
                 let strings = string_slots.iter().map(|&slot| number(slot)).collect();
-                memory.known.push(Known { vtable: vtable[..number(0)].to_vec(), table_len: number(2), strings });
+                memory.known.push(Known {
+                    vtable: vtable[..number(0)].to_vec(),
+                    table_len: number(2),
+                    strings,
+                });
             }
         }
         memory
@@ -267,10 +342,14 @@ impl VtableMemory {
 
     /// Whether everything of the frame that can be read lies within it.
     fn accepts(&self, bytes: &[u8]) -> bool {
-        let Some((known, table)) = vtable(bytes).and_then(|vtable| self.known(vtable)).zip(word(bytes, 0)) else {
+        let Some((known, table)) = vtable(bytes)
+            .and_then(|vtable| self.known(vtable))
+            .zip(word(bytes, 0))
+        else {
             return false;
         };
-        table + known.table_len <= bytes.len() && known.strings.iter().all(|place| is_string(bytes, table + place))
+        table + known.table_len <= bytes.len()
+            && known.strings.iter().all(|place| is_string(bytes, table + place))
     }
 
     fn known(&self, vtable: &[u8]) -> Option<&Known> {
@@ -295,7 +374,10 @@ fn is_string(bytes: &[u8], place: usize) -> bool {
 }
 
 fn word(bytes: &[u8], place: usize) -> Option<usize> {
-    bytes.get(place..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize)
+    bytes
+        .get(place..)?
+        .first_chunk()
+        .map(|bytes| u32::from_le_bytes(*bytes) as usize)
 }
 
 // What is read.
@@ -312,7 +394,9 @@ fn header_sum(header: &FrameHeader) -> u64 {
 fn id_sum(id: &wire::Id) -> u64 {
     let (words, rest) = id.0.as_chunks();
     let rest = u32::from_le_bytes(*rest.first_chunk().unwrap());
-    words.iter().fold(rest.into(), |sum, word| sum ^ u64::from_le_bytes(*word))
+    words
+        .iter()
+        .fold(rest.into(), |sum, word| sum ^ u64::from_le_bytes(*word))
 }
 
 fn transaction_sum(hot: &TransactionHot) -> u64 {
@@ -365,11 +449,18 @@ fn payment_sum(payment: &Payment<'_>) -> u64 {
 
 fn frames(event: impl Fn(u64) -> Event) -> Vec<Vec<u8>> {
     let mut encoder = Encoder::new();
-    (1..=FRAMES).map(|index| encoder.encode(&stamp(index), &event(index)).to_vec()).collect()
+    (1..=FRAMES)
+        .map(|index| encoder.encode(&stamp(index), &event(index)).to_vec())
+        .collect()
 }
 
 fn stamp(index: u64) -> Stamp {
-    Stamp { publisher_id: 7, session: 1_780_000_000_000_000_000, sequence: index, flags: 0 }
+    Stamp {
+        publisher_id: 7,
+        session: 1_780_000_000_000_000_000,
+        sequence: index,
+        flags: 0,
+    }
 }
 
 fn id(kind: &str, index: u64) -> Id {
@@ -421,8 +512,12 @@ fn level(index: u64) -> BookLevelEvent {
 }
 
 /// The slots of the strings in the vtable of a generic payment.
-const STRINGS: [u16; 4] =
-    [Payment::VT_TRANSACTION_ID, Payment::VT_CUSTOMER, Payment::VT_TERMINAL, Payment::VT_MERCHANT_NAME];
+const STRINGS: [u16; 4] = [
+    Payment::VT_TRANSACTION_ID,
+    Payment::VT_CUSTOMER,
+    Payment::VT_TERMINAL,
+    Payment::VT_MERCHANT_NAME,
+];
 
 fn generic_payment(index: u64) -> Vec<u8> {
     let event = transaction(index);
