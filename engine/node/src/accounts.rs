@@ -46,7 +46,12 @@ pub struct Accounts {
 
 impl LaneAccount {
     fn of(counters: &[(String, u64)], lane: &str) -> Self {
-        let value = |label: String| counters.iter().find(|(name, _)| *name == label).map_or(0, |(_, value)| *value);
+        let value = |label: String| {
+            counters
+                .iter()
+                .find(|(name, _)| *name == label)
+                .map_or(0, |(_, value)| *value)
+        };
         let ingest = |name: &str| value(format!("ingest.{lane}.{name}"));
         let publish = |name: &str| value(format!("publish.{lane}.{name}"));
         // Decided is read before accepted, so that what is inside never reads as less than nothing.
@@ -73,14 +78,20 @@ impl LaneAccount {
 
     /// The count of an action by its name; 0 if there is no such action.
     pub fn action(&self, name: &str) -> u64 {
-        ACTIONS.iter().position(|action| *action == name).map_or(0, |index| self.actions[index])
+        ACTIONS
+            .iter()
+            .position(|action| *action == name)
+            .map_or(0, |index| self.actions[index])
     }
 }
 
 impl Accounts {
     /// Reads the accounts out of a list of counters.
     pub fn of(counters: &[(String, u64)]) -> Self {
-        Self { market: LaneAccount::of(counters, "market"), payments: LaneAccount::of(counters, "payments") }
+        Self {
+            market: LaneAccount::of(counters, "market"),
+            payments: LaneAccount::of(counters, "payment"),
+        }
     }
 
     /// Accepted and not decided yet.
@@ -108,6 +119,13 @@ mod tests {
             counter("publish.market.action.buy", 3),
         ];
         let accounts = Accounts::of(&counters);
-        assert_eq!((accounts.inside(), accounts.market.action("buy"), accounts.payments.decided), (3, 3, 0));
+        assert_eq!(
+            (
+                accounts.inside(),
+                accounts.market.action("buy"),
+                accounts.payments.decided
+            ),
+            (3, 3, 0)
+        );
     }
 }

@@ -3,10 +3,10 @@
 //! Invariant: the only place that knows which kinds of bus there are.
 
 use pinion_runtime::agent::StartError;
-use pinion_transport::{Bus, BusConfig};
 use pinion_transport::aeron_rs::AeronRsBus;
 use pinion_transport::in_process::InProcessBus;
 use pinion_transport::rusteron::RusteronBus;
+use pinion_transport::{Bus, BusConfig};
 
 /// Makes connections; each agent that needs one calls it on its own thread.
 pub trait Connect: Clone + Send + 'static {

@@ -39,7 +39,11 @@ pub fn conduct(engine: Engine, signal: &Signal) -> Result<Summary, NodeError> {
     };
     let engine = Arc::new(engine);
     let dead_agent = Arc::new(Mutex::new(None));
-    let conductor = Conductor { engine: engine.clone(), signal: signal.clone(), dead_agent: dead_agent.clone() };
+    let conductor = Conductor {
+        engine: engine.clone(),
+        signal: signal.clone(),
+        dead_agent: dead_agent.clone(),
+    };
     let system = System::new();
     system.block_on(async {
         telemetry.start();
@@ -48,7 +52,10 @@ pub fn conduct(engine: Engine, signal: &Signal) -> Result<Summary, NodeError> {
     system.run().map_err(NodeError::ControlPlane)?;
     let engine = Arc::into_inner(engine).ok_or(NodeError::StillHeld)?;
     let summary = engine.stop()?;
-    let dead_agent = dead_agent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let dead_agent = dead_agent
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take();
     match dead_agent {
         Some(name) => Err(NodeError::AgentEnded { name }),
         None => Ok(summary),
@@ -85,8 +92,12 @@ impl Handler<Look> for Conductor {
         if let Some(name) = &dead {
             tracing::error!("agent {name} has ended by itself; stopping");
         }
-        if dead.is_some() || self.signal.is_set() {
-            *self.dead_agent.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = dead;
+        let journal_failed = self.engine.journal_failure().is_some();
+        if dead.is_some() || journal_failed || self.signal.is_set() {
+            *self
+                .dead_agent
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = dead;
             System::current().stop();
         }
     }
@@ -120,7 +131,12 @@ impl Handler<Look> for Telemetry {
             let told = self.told.entry(fault.name.clone()).or_default();
             if fault.count > *told {
                 let new = fault.count - *told;
-                tracing::warn!("{}: {new} more, {} in all, last detail {}", fault.name, fault.count, fault.detail);
+                tracing::warn!(
+                    "{}: {new} more, {} in all, last detail {}",
+                    fault.name,
+                    fault.count,
+                    fault.detail
+                );
                 *told = fault.count;
             }
         }

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinion_ingest::DeadLetters;
-use pinion_journal::{Gate, Identity, JournalAgent, JournalError, JournalPosition, Reader, Recovery, recover};
+use pinion_journal::{
+    Gate, Identity, JournalAgent, JournalError, JournalPosition, Reader, Recovery, recover,
+};
 use pinion_publish::Resume;
 use pinion_runtime::agent::StartError;
 use pinion_runtime::clock::Clock;
@@ -35,8 +37,8 @@ use crate::topology::{self, Stage, Surroundings};
 /// Cells in the file of counters.
 const COUNTERS_MAX: usize = 1024;
 
-/// How often a stop looks whether the engine has drained.
-const DRAIN_LOOK: Duration = Duration::from_millis(2);
+/// How often a start or a stop looks whether it is done.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Why an engine could not start, run or stop.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,19 @@ pub enum NodeError {
     /// A thread did not start, run or stop.
     #[error(transparent)]
     Runner(#[from] RunnerError),
+    /// The journal failed; the gate let nothing out any more.
+    #[error("{0}")]
+    JournalFailed(pinion_journal::Failure),
+    /// Recovery did not end in time.
+    #[error("recovery ran {} of {inputs} recorded inputs in {} ms, expected all (engine.start_ms_max)", done, waited.as_millis())]
+    RecoveryTimeout {
+        /// Inputs recorded.
+        inputs: u64,
+        /// Inputs decided again so far.
+        done: u64,
+        /// The limit.
+        waited: Duration,
+    },
     /// An agent ended by itself while the engine ran.
     #[error("agent {name} ended by itself")]
     AgentEnded {
@@ -144,8 +159,10 @@ impl Engine {
     /// What could not be started; whatever had started is stopped again.
     pub fn start(config: &Config) -> Result<Self, NodeError> {
         let folder = &config.engine.dir;
-        std::fs::create_dir_all(folder)
-            .map_err(|source| NodeError::Folder { path: folder.clone(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| NodeError::Folder {
+            path: folder.clone(),
+            source,
+        })?;
         let plan = plan(config)?;
         let recovery = recover(&config.journal())?;
         match config.bus.client {
@@ -161,16 +178,22 @@ impl Engine {
         connect: C,
     ) -> Result<Self, NodeError> {
         let clock = Clock::system();
-        let file = |what, error: &dyn std::fmt::Display| NodeError::File { what, reason: error.to_string() };
+        let file = |what, error: &dyn std::fmt::Display| NodeError::File {
+            what,
+            reason: error.to_string(),
+        };
         let counters = Counters::create(config.engine.counters_path(), COUNTERS_MAX)
             .map_err(|error| file("counters", &error))?;
-        let faults = ErrorLog::create(config.engine.error_log_path()).map_err(|error| file("error log", &error))?;
-        let dead_letters = DeadLetters::open(&config.dead_letters())
-            .map_err(|error| file("dead letters", &error))?;
+        let faults =
+            ErrorLog::create(config.engine.error_log_path()).map_err(|error| file("error log", &error))?;
+        let dead_letters =
+            DeadLetters::open(&config.dead_letters()).map_err(|error| file("dead letters", &error))?;
         let journal = recovery.position();
         let recorded = recorded(config, &recovery)?;
-        let recovered =
-            Recovered { inputs: recovery.last_index, truncated_len: recovery.truncated_len };
+        let recovered = Recovered {
+            inputs: recovery.last_index,
+            truncated_len: recovery.truncated_len,
+        };
         let driver = start_driver(config)?;
         let surroundings = Surroundings {
             connect,
@@ -186,22 +209,49 @@ impl Engine {
         let topology = topology::build(config, surroundings);
         let mut stages = topology.stages;
         let entries = topology.inputs.into_iter().chain([topology.decisions]).collect();
-        stages.push(journal_stage(config, recovery, entries, &clock, &counters, &faults));
+        stages.push(journal_stage(
+            config, recovery, entries, &clock, &counters, &faults,
+        )?);
         stages.extend(driver_stage(config));
         let intake = topology.intake;
         let runners = spawn(config, &plan, stages, &clock, &counters)?;
         let engine = Self {
-            config: config.clone(), runners, driver, intake, journal, recovered, plan, clock, counters, faults,
+            config: config.clone(),
+            runners,
+            driver,
+            intake,
+            journal,
+            recovered,
+            plan,
+            clock,
+            counters,
+            faults,
         };
         engine.wait_started()?;
         Ok(engine)
     }
 
+    /// Waits until every agent has started and what was recorded has been decided again.
     fn wait_started(&self) -> Result<(), NodeError> {
         let limit = Duration::from_millis(self.config.engine.start_ms_max);
         let started = Instant::now();
         for runner in &self.runners {
             runner.wait_started(limit.saturating_sub(started.elapsed()))?;
+        }
+        while self.counters.value("ingest.recovering") == Some(1) || self.accounts().inside() > 0 {
+            if let Some(name) = self.dead_agent() {
+                return Err(NodeError::AgentEnded { name });
+            }
+            if started.elapsed() > limit {
+                let (inputs, accounts) = (self.recovered.inputs, self.accounts());
+                let done = accounts.market.decided + accounts.payments.decided;
+                return Err(NodeError::RecoveryTimeout {
+                    inputs,
+                    done,
+                    waited: limit,
+                });
+            }
+            std::thread::sleep(LOOK);
         }
         Ok(())
     }
@@ -243,7 +293,15 @@ impl Engine {
 
     /// The thread of an agent that has ended by itself, if one has.
     pub fn dead_agent(&self) -> Option<String> {
-        self.runners.iter().find(|runner| runner.is_finished()).map(|runner| runner.name().to_owned())
+        self.runners
+            .iter()
+            .find(|runner| runner.is_finished())
+            .map(|runner| runner.name().to_owned())
+    }
+
+    /// Why the journal stopped, if it did.
+    pub fn journal_failure(&self) -> Option<pinion_journal::Failure> {
+        self.journal.failure()
     }
 
     /// Closes the intake, waits until everything accepted is decided and journaled, and stops every thread.
@@ -279,10 +337,13 @@ impl Engine {
             if left == 0 || self.dead_agent().is_some() {
                 return Ok(());
             }
+            if let Some(failure) = self.journal_failure() {
+                return Err(NodeError::JournalFailed(failure));
+            }
             if started.elapsed() > waited {
                 return Err(NodeError::NotDrained { left, waited });
             }
-            std::thread::sleep(DRAIN_LOOK);
+            std::thread::sleep(LOOK);
         }
     }
 }
@@ -306,8 +367,8 @@ fn start_driver(config: &Config) -> Result<Option<EmbeddedDriver>, NodeError> {
 
 /// The driver as an agent, if the configuration wants it in a duty cycle.
 fn driver_stage(config: &Config) -> Option<Stage> {
-    let wanted = config.bus.driver == DriverKind::Embedded
-        && config.bus.driver_threading == DriverThreading::Invoker;
+    let wanted =
+        config.bus.driver == DriverKind::Embedded && config.bus.driver_threading == DriverThreading::Invoker;
     let bus = config.bus.clone();
     wanted.then(|| Stage::new(Role::Driver, move || Ok(DriverAgent::new(&bus))))
 }
@@ -317,9 +378,13 @@ fn recorded(config: &Config, recovery: &Recovery) -> Result<Option<Reader>, Node
     if recovery.last_index == 0 {
         return Ok(None);
     }
-    Ok(Some(Reader::open(&config.journal().dir)?.until(recovery.next_position)))
+    Ok(Some(
+        Reader::open(&config.journal().dir)?.until(recovery.next_position),
+    ))
 }
 
+/// The journal's agent is built here, on a thread that is not pinned, and moved: its helpers inherit the cores
+/// and the scheduling class of the thread that builds it.
 fn journal_stage(
     config: &Config,
     recovery: Recovery,
@@ -327,17 +392,14 @@ fn journal_stage(
     clock: &Clock,
     counters: &Counters,
     faults: &ErrorLog,
-) -> Stage {
-    let journal = config.journal();
+) -> Result<Stage, NodeError> {
     let identity = Identity {
         config_hash: config.decision_hash(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
         started_ns: clock.now_ns(),
     };
-    let (counters, faults) = (counters.clone(), faults.clone());
-    Stage::new(Role::Journal, move || {
-        Ok(JournalAgent::new(&journal, recovery, entries, &identity, &counters, &faults)?)
-    })
+    let agent = JournalAgent::new(&config.journal(), recovery, entries, &identity, counters, faults)?;
+    Ok(Stage::new(Role::Journal, move || Ok(agent)))
 }
 
 /// One thread per group of the plan.
@@ -350,8 +412,9 @@ fn spawn(
 ) -> Result<Vec<RunnerHandle>, NodeError> {
     let mut runners = Vec::new();
     for group in &plan.groups {
-        let (mine, others): (Vec<_>, Vec<_>) =
-            stages.into_iter().partition(|stage| group.roles.contains(&stage.role));
+        let (mine, others): (Vec<_>, Vec<_>) = stages
+            .into_iter()
+            .partition(|stage| group.roles.contains(&stage.role));
         stages = others;
         if !mine.is_empty() {
             runners.push(spawn_group(config, group, mine, clock, counters)?);
@@ -377,7 +440,10 @@ fn spawn_group(
     };
     let (name, composite_clock) = (group.name.clone(), clock.clone());
     let build = move || -> Result<Composite, StartError> {
-        let agents = stages.into_iter().map(|stage| (stage.build)()).collect::<Result<Vec<_>, _>>()?;
+        let agents = stages
+            .into_iter()
+            .map(|stage| (stage.build)())
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Composite::new(name, agents, composite_clock))
     };
     Ok(Runner::spawn(options, clock.clone(), build)?)

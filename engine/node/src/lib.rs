@@ -22,7 +22,7 @@ pub mod launch;
 pub mod pipeline;
 
 pub use accounts::{Accounts, LaneAccount};
-pub use config::{Config, Finding, Sources};
 pub use conductor::conduct;
+pub use config::{Config, Finding, Sources};
 pub use launch::{Engine, NodeError, Recovered, Summary};
 pub use pipeline::Pipeline;

@@ -66,7 +66,13 @@ impl Pipeline {
         }
         let composite = Composite::new("pipeline", agents, clock.clone());
         let invoker = Invoker::new(composite, clock.clone())?;
-        Ok(Self { invoker, decisions: topology.decisions, intake: topology.intake, counters, faults })
+        Ok(Self {
+            invoker,
+            decisions: topology.decisions,
+            intake: topology.intake,
+            counters,
+            faults,
+        })
     }
 
     /// Gives every agent one duty cycle. Returns the work done.

@@ -38,5 +38,9 @@ fn refused(key: &'static str) -> impl Fn(ParameterError) -> StrategyError {
 }
 
 fn unknown(key: &'static str, found: &str, expected: &str) -> StrategyError {
-    StrategyError::UnknownModule { key, found: found.to_owned(), expected: format!("\"{expected}\"") }
+    StrategyError::UnknownModule {
+        key,
+        found: found.to_owned(),
+        expected: format!("\"{expected}\""),
+    }
 }

@@ -50,7 +50,10 @@ impl Stage {
         role: Role,
         build: impl FnOnce() -> Result<A, StartError> + Send + 'static,
     ) -> Self {
-        Self { role, build: Box::new(move || Ok(Box::new(build()?) as Box<dyn Agent>)) }
+        Self {
+            role,
+            build: Box::new(move || Ok(Box::new(build()?) as Box<dyn Agent>)),
+        }
     }
 }
 
@@ -90,8 +93,17 @@ pub struct Topology {
 
 /// Lays the rings and prepares every stage.
 pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topology {
-    let Surroundings { connect, recorded, resume, gate, dead_letters, journals_inputs, started_ns, counters, faults } =
-        surroundings;
+    let Surroundings {
+        connect,
+        recorded,
+        resume,
+        gate,
+        dead_letters,
+        journals_inputs,
+        started_ns,
+        counters,
+        faults,
+    } = surroundings;
     let records_max = config.engine.ring_records_max as usize;
     let lines_max = config.engine.journal_ring_lines_max as usize;
     let (to_book, from_ingest_market) = ring(records_max);
@@ -126,32 +138,70 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
         instruments,
         faults,
     };
-    let engine = Engine { node_id: config.engine.node_id, started_ns };
+    let engine = Engine {
+        node_id: config.engine.node_id,
+        started_ns,
+    };
     let stages = vec![
         ingest_stage(config, connect.clone(), ingest_ports, recorded, &counters),
         staged(config, &counters, Role::Book, |config, counters| {
-            Ok(BookAgent::new(&config.book, from_ingest_market, to_market_strategy, counters)?)
+            Ok(BookAgent::new(
+                &config.book,
+                from_ingest_market,
+                to_market_strategy,
+                counters,
+            )?)
         }),
         staged(config, &counters, Role::MarketStrategy, |config, counters| {
             let strategy = strategies::market(&config.strategy)?;
             let (input, output, hash) = (from_book, to_publish_market, config.decision_hash());
-            Ok(MarketStrategyAgent::new(&config.strategy, hash, strategy, input, output, counters)?)
+            Ok(MarketStrategyAgent::new(
+                &config.strategy,
+                hash,
+                strategy,
+                input,
+                output,
+                counters,
+            )?)
         }),
         staged(config, &counters, Role::Features, |config, counters| {
-            Ok(FeatureAgent::new(&config.features, from_ingest_payments, to_score, counters)?)
+            Ok(FeatureAgent::new(
+                &config.features,
+                from_ingest_payments,
+                to_score,
+                counters,
+            )?)
         }),
         staged(config, &counters, Role::Score, |config, counters| {
             let features = pinion_features::feature_set_hash();
-            Ok(ScoreAgent::new(&config.score, features, from_features, to_payment_strategy, counters)?)
+            Ok(ScoreAgent::new(
+                &config.score,
+                features,
+                from_features,
+                to_payment_strategy,
+                counters,
+            )?)
         }),
         staged(config, &counters, Role::PaymentStrategy, |config, counters| {
             let strategy = strategies::payments(&config.strategy)?;
             let (input, output, hash) = (from_score, to_publish_payments, config.decision_hash());
-            Ok(PaymentStrategyAgent::new(&config.strategy, hash, strategy, input, output, counters)?)
+            Ok(PaymentStrategyAgent::new(
+                &config.strategy,
+                hash,
+                strategy,
+                input,
+                output,
+                counters,
+            )?)
         }),
         publish_stage(config, connect, publish_ports, engine, resume, &counters),
     ];
-    Topology { stages, inputs, decisions, intake }
+    Topology {
+        stages,
+        inputs,
+        decisions,
+        intake,
+    }
 }
 
 /// A stage that needs only its part of the configuration and the counters.
@@ -177,8 +227,18 @@ fn ingest_stage<C: Connect>(
         let mut subscribe = |endpoint: &Endpoint| bus.add_subscription(endpoint);
         let market = Some(subscribe(&config.bus.market)?);
         let payments = Some(subscribe(&config.bus.payments)?);
-        let intake = Intake { market, payments, bus };
-        Ok(IngestAgent::new(&config.ingest, intake, ports, recorded, counters)?)
+        let intake = Intake {
+            market,
+            payments,
+            bus,
+        };
+        Ok(IngestAgent::new(
+            &config.ingest,
+            intake,
+            ports,
+            recorded,
+            counters,
+        )?)
     })
 }
 
@@ -194,6 +254,13 @@ fn publish_stage<C: Connect>(
         let mut bus = connect.connect()?;
         let publication = bus.add_publication(&config.bus.decisions)?;
         let outlet = Outlet { publication, bus };
-        Ok(PublishAgent::new(&config.publish, engine, outlet, ports, resume, counters)?)
+        Ok(PublishAgent::new(
+            &config.publish,
+            engine,
+            outlet,
+            ports,
+            resume,
+            counters,
+        )?)
     })
 }

@@ -17,7 +17,10 @@ fn config(name: &str, folder: &Path) -> Config {
     config.engine.dir = folder.join("data");
     config.bus.node = format!("test-{name}-{}", std::process::id());
     config.bus.term_length = 1 << 20;
-    config.score.model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v1").display().to_string();
+    config.score.model = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../models/fraud-v1")
+        .display()
+        .to_string();
     for table in [
         &mut config.ingest.customers,
         &mut config.ingest.terminals,
@@ -32,7 +35,7 @@ fn config(name: &str, folder: &Path) -> Config {
     config
 }
 
-fn transaction(index: u64) -> Event<'static> {
+fn transaction(index: u64) -> Event {
     Event::Transaction(TransactionEvent {
         event_ns: 1_522_540_800_000_000_000 + index as i64 * 1_000_000_000,
         amount_minor: 1_000 + index as i64,
@@ -45,12 +48,20 @@ fn transaction(index: u64) -> Event<'static> {
     })
 }
 
-fn level(index: u64) -> Event<'static> {
+fn level(index: u64) -> Event {
     Event::BookLevel(BookLevelEvent {
         event_ns: 1_522_540_800_000_000_000 + index as i64 * 1_000,
-        price: if index % 2 == 0 { 99_000_000_000 } else { 101_000_000_000 },
+        price: if index.is_multiple_of(2) {
+            99_000_000_000
+        } else {
+            101_000_000_000
+        },
         quantity: 1_000_000_000 * (1 + (index % 20) as i64),
-        side: if index % 2 == 0 { Side::Bid } else { Side::Ask },
+        side: if index.is_multiple_of(2) {
+            Side::Bid
+        } else {
+            Side::Ask
+        },
         action: BookAction::Modify,
         instrument: Id::new("TEST").unwrap(),
         ..BookLevelEvent::default()
@@ -71,10 +82,23 @@ fn play(config: &Config, session: u64, from: u64, to: u64) -> [Vec<u64>; 2] {
         bus.do_work(started.elapsed().as_nanos() as i64);
         let ready = market.is_connected() && payments.is_connected() && decisions.is_connected();
         if index < to && ready {
-            let event = if half_sent { level(index) } else { transaction(index) };
-            let stamp = Stamp { publisher_id: 9, session, sequence: index + 1, event_ns: event.event_ns(), flags: 0 };
+            let event = if half_sent {
+                level(index)
+            } else {
+                transaction(index)
+            };
+            let stamp = Stamp {
+                publisher_id: 9,
+                session,
+                sequence: index + 1,
+                flags: 0,
+            };
             let frame = encoder.encode(&stamp, &event);
-            let offer = if half_sent { market.offer(frame) } else { payments.offer(frame) };
+            let offer = if half_sent {
+                market.offer(frame)
+            } else {
+                payments.offer(frame)
+            };
             if matches!(offer, Offer::Accepted(_)) {
                 index += u64::from(half_sent);
                 half_sent = !half_sent;
@@ -85,9 +109,17 @@ fn play(config: &Config, session: u64, from: u64, to: u64) -> [Vec<u64>; 2] {
         }
         let found = decisions.poll(64, |bytes| {
             let frame = read(bytes, &Limits::default()).unwrap();
-            let Frame::Decision(decision) = frame else { panic!("expected a decision") };
+            let Frame::Decision(decision) = frame else {
+                panic!("expected a decision")
+            };
             let hot = decision.hot();
-            let stamps = [hot.event_ns(), hot.ingest_ns(), hot.scored_ns(), hot.decided_ns(), hot.published_ns()];
+            let stamps = [
+                hot.event_ns(),
+                hot.ingest_ns(),
+                hot.scored_ns(),
+                hot.decided_ns(),
+                hot.published_ns(),
+            ];
             assert!(stamps.is_sorted(), "{stamps:?}");
             sequences[usize::from(hot.lane().0) - 1].push(hot.sequence());
         });
@@ -106,17 +138,38 @@ fn every_event_is_accounted_for_and_a_restart_goes_on_where_it_stopped() {
     let [market, payments] = play(&config, 1, 0, 2_000);
     let summary = engine.stop().unwrap();
     let accounts = summary.accounts;
-    assert_eq!((accounts.payments.accepted, accounts.payments.decided, accounts.inside()), (2_000, 2_000, 0));
-    assert_eq!((accounts.market.accepted, accounts.market.decided), (2_000, 2_000));
+    assert_eq!(
+        (
+            accounts.payments.accepted,
+            accounts.payments.decided,
+            accounts.inside()
+        ),
+        (2_000, 2_000, 0)
+    );
+    assert_eq!(
+        (accounts.market.accepted, accounts.market.decided),
+        (2_000, 2_000)
+    );
     assert_eq!(payments, (1..=2_000).collect::<Vec<_>>());
-    assert!(!market.is_empty() && market.is_sorted(), "{} signals", market.len());
+    assert!(
+        !market.is_empty() && market.is_sorted(),
+        "{} signals",
+        market.len()
+    );
     assert_eq!(accounts.market.published, market.len() as u64);
 
     let engine = Engine::start(&config).unwrap();
     assert_eq!(engine.recovered().inputs, 4_000);
     let [_, payments] = play(&config, 1, 1_990, 2_100);
     let second = engine.stop().unwrap().accounts;
-    assert_eq!(payments, (2_001..=2_100).collect::<Vec<_>>(), "nothing is decided twice");
-    assert_eq!((second.payments.recorded, second.payments.duplicates), (2_000, 10));
+    assert_eq!(
+        payments,
+        (2_001..=2_100).collect::<Vec<_>>(),
+        "nothing is decided twice"
+    );
+    assert_eq!(
+        (second.payments.recorded, second.payments.duplicates),
+        (2_000, 10)
+    );
     assert_eq!((second.payments.accepted, second.payments.decided), (100, 2_100));
 }

@@ -15,12 +15,18 @@ fn golden_reference_lists_every_key_with_its_default_and_comment() {
         std::fs::write(committed(), &text).unwrap();
     }
     let found = std::fs::read_to_string(committed()).unwrap();
-    assert!(found == text, "config/reference.toml is not current: run this test with PINION_BLESS=1");
+    assert!(
+        found == text,
+        "config/reference.toml is not current: run this test with PINION_BLESS=1"
+    );
 }
 
 #[test]
 fn reading_the_reference_gives_the_defaults() {
-    let sources = Sources { file: Some(committed()), ..Sources::default() };
+    let sources = Sources {
+        file: Some(committed()),
+        ..Sources::default()
+    };
     assert_eq!(Config::load(&sources).unwrap(), Config::default());
 }
 

@@ -79,7 +79,10 @@ impl CoresConfig {
     /// The first key that is wrong.
     pub fn validate(&self) -> Result<(), String> {
         if self.realtime_priority > 99 {
-            return Err(format!("cores.realtime_priority is {}, expected 0 to 99", self.realtime_priority));
+            return Err(format!(
+                "cores.realtime_priority is {}, expected 0 to 99",
+                self.realtime_priority
+            ));
         }
         if self.layout == LayoutKind::Threads && self.threads.is_empty() {
             return Err("cores.threads is empty, expected threads for layout \"threads\"".to_owned());
@@ -117,7 +120,10 @@ impl CoresConfig {
 
 fn group(thread: &ThreadConfig) -> Result<Group, String> {
     let named = |error: &dyn std::fmt::Display| format!("cores.threads: thread \"{}\": {error}", thread.name);
-    let roles = thread.roles.iter().map(|role| role.parse::<Role>().map_err(|error| named(&error)));
+    let roles = thread
+        .roles
+        .iter()
+        .map(|role| role.parse::<Role>().map_err(|error| named(&error)));
     Ok(Group {
         name: thread.name.clone(),
         roles: roles.collect::<Result<_, _>>()?,
@@ -143,7 +149,11 @@ mod tests {
             idle: idle.to_owned(),
             realtime_priority: 0,
         };
-        CoresConfig { layout: LayoutKind::Threads, threads: vec![thread], ..CoresConfig::default() }
+        CoresConfig {
+            layout: LayoutKind::Threads,
+            threads: vec![thread],
+            ..CoresConfig::default()
+        }
     }
 
     #[track_caller]
@@ -155,11 +165,20 @@ mod tests {
     #[test]
     fn wrong_threads_are_refused_by_name() {
         thread("ingest", "busy-spin").validate().unwrap();
-        check_refused(&thread("ingets", "yield"), "cores.threads: thread \"hot\": role is \"ingets\"");
+        check_refused(
+            &thread("ingets", "yield"),
+            "cores.threads: thread \"hot\": role is \"ingets\"",
+        );
         check_refused(&thread("ingest", "lazy"), "cores.threads: thread \"hot\": ");
-        let empty = CoresConfig { layout: LayoutKind::Threads, ..CoresConfig::default() };
+        let empty = CoresConfig {
+            layout: LayoutKind::Threads,
+            ..CoresConfig::default()
+        };
         check_refused(&empty, "cores.threads is empty");
-        let high = CoresConfig { realtime_priority: 100, ..CoresConfig::default() };
+        let high = CoresConfig {
+            realtime_priority: 100,
+            ..CoresConfig::default()
+        };
         check_refused(&high, "cores.realtime_priority is 100");
     }
 }

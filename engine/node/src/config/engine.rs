@@ -52,7 +52,11 @@ impl EngineConfig {
     pub fn validate(&self) -> Result<(), String> {
         check("node_id", u64::from(self.node_id), 1..=u64::from(u32::MAX))?;
         check("ring_records_max", u64::from(self.ring_records_max), 16..=1 << 20)?;
-        check("journal_ring_lines_max", u64::from(self.journal_ring_lines_max), 1024..=1 << 24)?;
+        check(
+            "journal_ring_lines_max",
+            u64::from(self.journal_ring_lines_max),
+            1024..=1 << 24,
+        )?;
         check("drain_ms_max", self.drain_ms_max, 100..=600_000)?;
         check("start_ms_max", self.start_ms_max, 1_000..=600_000)?;
         check("conductor_interval_ms", self.conductor_interval_ms, 10..=60_000)
@@ -73,7 +77,11 @@ fn check(key: &str, got: u64, range: std::ops::RangeInclusive<u64>) -> Result<()
     if range.contains(&got) {
         return Ok(());
     }
-    Err(format!("engine.{key} is {got}, expected {} to {}", range.start(), range.end()))
+    Err(format!(
+        "engine.{key} is {got}, expected {} to {}",
+        range.start(),
+        range.end()
+    ))
 }
 
 #[cfg(test)]
@@ -82,9 +90,21 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_refused_by_key() {
-        let config = EngineConfig { node_id: 0, ..EngineConfig::default() };
-        assert_eq!(config.validate().unwrap_err(), "engine.node_id is 0, expected 1 to 4294967295");
-        let config = EngineConfig { ring_records_max: 8, ..EngineConfig::default() };
-        assert_eq!(config.validate().unwrap_err(), "engine.ring_records_max is 8, expected 16 to 1048576");
+        let config = EngineConfig {
+            node_id: 0,
+            ..EngineConfig::default()
+        };
+        assert_eq!(
+            config.validate().unwrap_err(),
+            "engine.node_id is 0, expected 1 to 4294967295"
+        );
+        let config = EngineConfig {
+            ring_records_max: 8,
+            ..EngineConfig::default()
+        };
+        assert_eq!(
+            config.validate().unwrap_err(),
+            "engine.ring_records_max is 8, expected 16 to 1048576"
+        );
     }
 }

@@ -48,12 +48,19 @@ pub struct Finding {
 impl Finding {
     /// A finding at `origin`.
     pub fn new(message: String, origin: Origin) -> Self {
-        Self { message, origin, help: None }
+        Self {
+            message,
+            origin,
+            help: None,
+        }
     }
 
     /// The same with a hint.
     pub fn with_help(self, help: String) -> Self {
-        Self { help: Some(help), ..self }
+        Self {
+            help: Some(help),
+            ..self
+        }
     }
 
     /// A refusal that has no place of its own.
@@ -87,7 +94,9 @@ impl Finding {
 
     /// The finding with the lines of the file that it is about, as a compiler shows it.
     pub fn render(&self, colours: bool) -> String {
-        let Origin::File { source, span } = &self.origin else { return self.to_string() };
+        let Origin::File { source, span } = &self.origin else {
+            return self.to_string();
+        };
         let path = source.0.display().to_string();
         let snippet = Snippet::source(source.1.as_str())
             .path(path.as_str())
@@ -96,8 +105,15 @@ impl Finding {
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
-        let renderer = if colours { Renderer::styled() } else { Renderer::plain() };
-        renderer.decor_style(DecorStyle::Ascii).render(&[group]).to_string()
+        let renderer = if colours {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        renderer
+            .decor_style(DecorStyle::Ascii)
+            .render(&[group])
+            .to_string()
     }
 }
 
@@ -115,5 +131,8 @@ impl fmt::Display for Finding {
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..offset.min(text.len())];
     let line_start = before.rfind('\n').map_or(0, |index| index + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }

@@ -37,8 +37,14 @@ pub struct Sources {
 impl Sources {
     /// The process's environment and a file.
     pub fn from_process(file: Option<&Path>, flags: &[String]) -> Self {
-        let environment = std::env::vars().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
-        Self { file: file.map(Path::to_path_buf), environment, flags: flags.to_vec() }
+        let environment = std::env::vars()
+            .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
+            .collect();
+        Self {
+            file: file.map(Path::to_path_buf),
+            environment,
+            flags: flags.to_vec(),
+        }
     }
 }
 
@@ -81,12 +87,17 @@ where
     if !findings.is_empty() {
         return Err(findings);
     }
-    let value: T = Value::Table(tree).try_into().map_err(|error| vec![Finding::unplaced(&error)])?;
+    let value: T = Value::Table(tree)
+        .try_into()
+        .map_err(|error| vec![Finding::unplaced(&error)])?;
     let refusals = validate(&value);
     if refusals.is_empty() {
         return Ok(value);
     }
-    Err(refusals.into_iter().map(|message| placed(message, &origins)).collect())
+    Err(refusals
+        .into_iter()
+        .map(|message| placed(message, &origins))
+        .collect())
 }
 
 /// The defaults of `T` as a tree of values.
@@ -121,7 +132,10 @@ fn file_leaves(path: &Path) -> Result<Vec<Leaf>, Finding> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Finding::new(format!("cannot read {}: {error}", path.display()), Origin::None))?;
     let source = std::sync::Arc::new((path.to_path_buf(), text));
-    let place = |span: Range<usize>| Origin::File { source: source.clone(), span };
+    let place = |span: Range<usize>| Origin::File {
+        source: source.clone(),
+        span,
+    };
     let spanned = DeTable::parse(&source.1)
         .map_err(|error| Finding::new(error.message().to_owned(), place(error.span().unwrap_or(0..0))))?;
     let values: Table = toml::from_str(&source.1)
@@ -157,7 +171,9 @@ fn walk(
 
 fn environment_leaf(name: &str, text: &str) -> Leaf {
     let path = name[ENVIRONMENT_PREFIX.len()..].to_lowercase();
-    let origin = Origin::Environment { name: name.to_owned() };
+    let origin = Origin::Environment {
+        name: name.to_owned(),
+    };
     Leaf {
         path: path.split("__").map(str::to_owned).collect(),
         value: parse_value(text),
@@ -167,7 +183,9 @@ fn environment_leaf(name: &str, text: &str) -> Leaf {
 }
 
 fn flag_leaf(flag: &str) -> Result<Leaf, Finding> {
-    let origin = Origin::Flag { text: flag.to_owned() };
+    let origin = Origin::Flag {
+        text: flag.to_owned(),
+    };
     let Some((path, text)) = flag.split_once('=') else {
         let message = format!("found \"{flag}\", expected section.key=value");
         return Err(Finding::new(message, origin));
@@ -183,7 +201,9 @@ fn flag_leaf(flag: &str) -> Result<Leaf, Finding> {
 /// A value as TOML if it reads as TOML, else as text.
 fn parse_value(text: &str) -> Value {
     match toml::from_str::<Table>(&format!("value = {text}")) {
-        Ok(mut table) => table.remove("value").unwrap_or_else(|| Value::String(text.to_owned())),
+        Ok(mut table) => table
+            .remove("value")
+            .unwrap_or_else(|| Value::String(text.to_owned())),
         Err(_) => Value::String(text.to_owned()),
     }
 }
@@ -195,7 +215,9 @@ fn place<T: DeserializeOwned>(
     open_tables: &[&str],
 ) -> Result<(String, Origin), Finding> {
     let dotted = leaf.path.join(".");
-    let open = open_tables.iter().any(|table| dotted.starts_with(&format!("{table}.")));
+    let open = open_tables
+        .iter()
+        .any(|table| dotted.starts_with(&format!("{table}.")));
     if !open {
         known(tree, &leaf)?;
     }
@@ -220,7 +242,10 @@ fn known(tree: &Table, leaf: &Leaf) -> Result<(), Finding> {
             Some(Value::Table(inner)) if depth + 1 < leaf.path.len() => table = inner,
             Some(_) => return Ok(()),
             None => {
-                let prefix = leaf.path[..depth].iter().map(|key| format!("{key}.")).collect::<String>();
+                let prefix = leaf.path[..depth]
+                    .iter()
+                    .map(|key| format!("{key}."))
+                    .collect::<String>();
                 let message = format!("unknown key {prefix}{key}");
                 let help = suggestion(tree, table, &prefix, key);
                 return Err(Finding::new(message, leaf.key_origin.clone()).with_help(help));
@@ -249,10 +274,14 @@ fn suggestion(tree: &Table, siblings: &Table, prefix: &str, key: &str) -> String
 }
 
 fn set(table: &mut Table, path: &[String], value: Value) -> bool {
-    let Some((last, parents)) = path.split_last() else { return false };
+    let Some((last, parents)) = path.split_last() else {
+        return false;
+    };
     let mut table = table;
     for key in parents {
-        let entry = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
+        let entry = table
+            .entry(key.clone())
+            .or_insert_with(|| Value::Table(Table::new()));
         match entry {
             Value::Table(inner) => table = inner,
             _ => return false,
@@ -297,13 +326,19 @@ mod tests {
 
     impl Default for Toy {
         fn default() -> Self {
-            Self { journal: Journal::default(), open: Table::new() }
+            Self {
+                journal: Journal::default(),
+                open: Table::new(),
+            }
         }
     }
 
     impl Default for Journal {
         fn default() -> Self {
-            Self { fsync: Fsync::Never, segment_len: 64 }
+            Self {
+                fsync: Fsync::Never,
+                segment_len: 64,
+            }
         }
     }
 
@@ -320,7 +355,10 @@ mod tests {
         std::fs::write(&path, file).unwrap();
         let sources = Sources {
             file: Some(path),
-            environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            environment: environment
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
         };
         load(&sources, &["open"], validate)
@@ -339,11 +377,22 @@ mod tests {
     fn later_sources_win() {
         let file = "[journal]\nsegment_len = 1\nfsync = \"every-batch\"\n";
         let toy = read(file, &[("PINION_JOURNAL__SEGMENT_LEN", "2")], &[]).unwrap();
-        assert_eq!((toy.journal.segment_len, toy.journal.fsync), (2, Fsync::EveryBatch));
-        let toy = read(file, &[("PINION_JOURNAL__SEGMENT_LEN", "2")], &["journal.segment_len=3"]).unwrap();
+        assert_eq!(
+            (toy.journal.segment_len, toy.journal.fsync),
+            (2, Fsync::EveryBatch)
+        );
+        let toy = read(
+            file,
+            &[("PINION_JOURNAL__SEGMENT_LEN", "2")],
+            &["journal.segment_len=3"],
+        )
+        .unwrap();
         assert_eq!(toy.journal.segment_len, 3);
         let toy = read("", &[("PINION_JOURNAL__FSYNC", "every-batch")], &["open.any=1"]).unwrap();
-        assert_eq!((toy.journal.fsync, toy.open["any"].as_integer()), (Fsync::EveryBatch, Some(1)));
+        assert_eq!(
+            (toy.journal.fsync, toy.open["any"].as_integer()),
+            (Fsync::EveryBatch, Some(1))
+        );
     }
 
     #[test]
@@ -353,7 +402,11 @@ mod tests {
             file,
             &[],
             &[],
-            &["pinion.toml:3:1", "unknown key journal.segment_lne", "did you mean journal.segment_len?"],
+            &[
+                "pinion.toml:3:1",
+                "unknown key journal.segment_lne",
+                "did you mean journal.segment_len?",
+            ],
         );
         check_refused(
             "segment_len = 1\n",
@@ -375,18 +428,41 @@ mod tests {
             "[journal]\nsegment_len = \"x\"\n",
             &[],
             &[],
-            &["pinion.toml:2:15", "journal.segment_len: invalid type: string \"x\", expected u32"],
+            &[
+                "pinion.toml:2:15",
+                "journal.segment_len: invalid type: string \"x\", expected u32",
+            ],
         );
-        check_refused("", &[], &["journal.fsync=sometimes"], &["--set journal.fsync=sometimes", "every-batch"]);
-        check_refused("", &[], &["journal.segment_len=-1"], &["invalid value: integer `-1`, expected u32"]);
+        check_refused(
+            "",
+            &[],
+            &["journal.fsync=sometimes"],
+            &["--set journal.fsync=sometimes", "every-batch"],
+        );
+        check_refused(
+            "",
+            &[],
+            &["journal.segment_len=-1"],
+            &["invalid value: integer `-1`, expected u32"],
+        );
         check_refused("", &[], &["nonsense"], &["expected section.key=value"]);
     }
 
     #[test]
     fn value_out_of_range_is_placed_where_it_was_set() {
         let message = "journal.segment_len is 0, expected 1 or more";
-        check_refused("[journal]\nsegment_len = 0\n", &[], &[], &["pinion.toml:2:15", message]);
-        check_refused("", &[("PINION_JOURNAL__SEGMENT_LEN", "0")], &[], &["PINION_JOURNAL__SEGMENT_LEN", message]);
+        check_refused(
+            "[journal]\nsegment_len = 0\n",
+            &[],
+            &[],
+            &["pinion.toml:2:15", message],
+        );
+        check_refused(
+            "",
+            &[("PINION_JOURNAL__SEGMENT_LEN", "0")],
+            &[],
+            &["PINION_JOURNAL__SEGMENT_LEN", message],
+        );
     }
 
     #[test]
@@ -396,6 +472,11 @@ mod tests {
 
     #[test]
     fn all_findings_come_at_once() {
-        check_refused("a = 1\n[journal]\nb = 2\n", &[], &["c=3"], &["unknown key a", "journal.b", "unknown key c"]);
+        check_refused(
+            "a = 1\n[journal]\nb = 2\n",
+            &[],
+            &["c=3"],
+            &["unknown key a", "journal.b", "unknown key c"],
+        );
     }
 }

@@ -17,6 +17,7 @@ use pinion_ingest::IngestConfig;
 use pinion_ingest::config::DeadLettersConfig;
 use pinion_journal::JournalConfig;
 use pinion_publish::PublishConfig;
+use pinion_schemas::records::LINE_LEN;
 use pinion_score::ScoreConfig;
 use pinion_strategy::StrategyConfig;
 use pinion_transport::BusConfig;
@@ -109,23 +110,63 @@ impl Config {
 
     /// The journal's section with its folder inside the engine's.
     pub fn journal(&self) -> JournalConfig {
-        JournalConfig { dir: self.engine.dir.join(&self.journal.dir), ..self.journal.clone() }
+        JournalConfig {
+            dir: self.engine.dir.join(&self.journal.dir),
+            ..self.journal.clone()
+        }
     }
 
     /// The section of refused frames with its file inside the engine's folder.
     pub fn dead_letters(&self) -> DeadLettersConfig {
         let section = &self.ingest.dead_letters;
-        DeadLettersConfig { path: self.engine.dir.join(&section.path), ..section.clone() }
+        DeadLettersConfig {
+            path: self.engine.dir.join(&section.path),
+            ..section.clone()
+        }
     }
 
+    /// What the sections demand of each other.
     fn validate_between_sections(&self) -> Result<(), String> {
-        let (frame, payload) = (self.ingest.frame_len_max, self.journal.payload_len_max);
-        if frame > payload {
-            return Err(format!(
-                "ingest.frame_len_max is {frame}, expected at most journal.payload_len_max, which is {payload}"
-            ));
+        let (ingest, features) = (&self.ingest, &self.features);
+        let ring_payload_len = (self.engine.journal_ring_lines_max / 2).saturating_sub(1) * LINE_LEN as u32;
+        let at_most = [
+            (
+                "ingest.frame_len_max",
+                ingest.frame_len_max,
+                "journal.payload_len_max",
+                self.journal.payload_len_max,
+            ),
+            (
+                "ingest.frame_len_max",
+                ingest.frame_len_max,
+                "what half of engine.journal_ring_lines_max holds",
+                ring_payload_len,
+            ),
+            (
+                "ingest.customers.ids_max",
+                ingest.customers.ids_max,
+                "features.customers.entities_max",
+                features.customers.entities_max,
+            ),
+            (
+                "ingest.terminals.ids_max",
+                ingest.terminals.ids_max,
+                "features.terminals.entities_max",
+                features.terminals.entities_max,
+            ),
+            (
+                "ingest.instruments_max",
+                ingest.instruments_max,
+                "book.instruments_max",
+                self.book.instruments_max,
+            ),
+        ];
+        match at_most.into_iter().find(|(_, found, _, limit)| found > limit) {
+            None => Ok(()),
+            Some((key, found, other, limit)) => Err(format!(
+                "{key} is {found}, expected at most {other}, which is {limit}"
+            )),
         }
-        Ok(())
     }
 }
 
@@ -149,10 +190,26 @@ mod tests {
         assert_ne!(base.decision_hash(), other.decision_hash());
     }
 
-    #[test]
-    fn a_frame_must_fit_the_journal() {
+    #[track_caller]
+    fn check_refused(change: impl FnOnce(&mut Config), expected: &str) {
         let mut config = Config::default();
-        config.ingest.frame_len_max = config.journal.payload_len_max + 1;
-        assert!(config.validate()[0].starts_with("ingest.frame_len_max is "));
+        change(&mut config);
+        assert_eq!(config.validate(), [expected]);
+    }
+
+    #[test]
+    fn sections_that_do_not_fit_each_other_are_refused() {
+        check_refused(
+            |config| config.ingest.frame_len_max = 8192,
+            "ingest.frame_len_max is 8192, expected at most journal.payload_len_max, which is 4096",
+        );
+        check_refused(
+            |config| config.features.terminals.entities_max = 10,
+            "ingest.terminals.ids_max is 262144, expected at most features.terminals.entities_max, which is 10",
+        );
+        check_refused(
+            |config| config.ingest.instruments_max = 5000,
+            "ingest.instruments_max is 5000, expected at most book.instruments_max, which is 4096",
+        );
     }
 }

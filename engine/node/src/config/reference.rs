@@ -16,7 +16,10 @@ use super::{Config, layers};
 const SOURCES: [&str; 10] = [
     include_str!("engine.rs"),
     include_str!("cores.rs"),
-    concat!(include_str!("../../../transport/src/config.rs"), include_str!("../../../transport/src/bus.rs")),
+    concat!(
+        include_str!("../../../transport/src/config.rs"),
+        include_str!("../../../transport/src/bus.rs")
+    ),
     include_str!("../../../ingest/src/config.rs"),
     include_str!("../../../journal/src/config.rs"),
     include_str!("../../../book/src/config.rs"),
@@ -27,8 +30,9 @@ const SOURCES: [&str; 10] = [
 ];
 
 /// Sections in the order of the data path.
-const SECTIONS: [&str; 10] =
-    ["engine", "cores", "bus", "ingest", "journal", "book", "features", "score", "strategy", "publish"];
+const SECTIONS: [&str; 10] = [
+    "engine", "cores", "bus", "ingest", "journal", "book", "features", "score", "strategy", "publish",
+];
 
 const HEAD: &str = "\
 # Every key of Pinion's configuration with its default. Written by `pinion config reference`; a test compares
@@ -45,7 +49,9 @@ pub fn text() -> String {
     let docs = docs();
     let mut out = String::from(HEAD);
     for section in SECTIONS {
-        let Some(Value::Table(table)) = defaults.get(section) else { continue };
+        let Some(Value::Table(table)) = defaults.get(section) else {
+            continue;
+        };
         write_table(&mut out, section, table, &docs);
     }
     out
@@ -91,7 +97,11 @@ fn fields_of(source: &str) -> BTreeMap<String, Vec<(String, String)>> {
             comment.push_str(text.strip_prefix(' ').unwrap_or(text));
             comment.push('\n');
         } else if let Some(rest) = line.strip_prefix("pub struct ") {
-            name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned();
+            name = rest
+                .split(|c: char| !c.is_alphanumeric())
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             comment.clear();
         } else if let Some((field, _)) = line.strip_prefix("pub ").and_then(|rest| rest.split_once(": ")) {
             if !field.contains(['(', ' ']) {
@@ -113,7 +123,9 @@ fn doc_of<'a>(docs: &'a Docs, path: &str, key: &str) -> Option<&'a str> {
     let last = parts.next_back().unwrap_or_default().replace('_', "");
     let index = SECTIONS.iter().position(|name| *name == section)?;
     let candidates = docs[index].get(key)?;
-    let named = candidates.iter().find(|(name, _)| !last.is_empty() && name.to_lowercase().contains(&last));
+    let named = candidates
+        .iter()
+        .find(|(name, _)| !last.is_empty() && name.to_lowercase().contains(&last));
     let (_, comment) = named.or_else(|| candidates.first())?;
     (!comment.is_empty()).then_some(comment)
 }
