@@ -12,7 +12,7 @@ use pinion_strategies_api::{Answer, MarketStrategy, PaymentStrategy};
 use crate::config::StrategyConfig;
 use crate::counters::StrategyCounters;
 use crate::error::StrategyError;
-use crate::host::{Host, Subject};
+use crate::host::{Host, Question, Subject};
 
 /// Decides on the market lane.
 pub struct MarketStrategyAgent {
@@ -69,7 +69,7 @@ impl Agent for MarketStrategyAgent {
         } = self;
         let room = room(input.is_empty(), output, host, *batch_max);
         input.read_batch(room, |event| {
-            let (answer, is_modules) = host.ask(false, |answer| strategy.on_market(event, answer));
+            let (answer, is_modules) = host.ask(Question::Signal, |answer| strategy.on_market(event, answer));
             let subject = Subject::instrument(event.market.instrument, event.top.booked_ns);
             let about = (Lane::Market, &event.market.origin, &subject);
             push(output, |decision| {
@@ -139,9 +139,11 @@ impl Agent for PaymentStrategyAgent {
         let room = room(input.is_empty(), output, host, *batch_max);
         input.read_batch(room, |event| {
             let payment = &event.payment;
-            let is_transaction = payment.origin.kind == payment_kind::TRANSACTION;
-            let (answer, is_modules) =
-                host.ask(is_transaction, |answer| show(strategy.as_mut(), event, answer));
+            let question = match payment.origin.kind {
+                payment_kind::TRANSACTION => Question::Payment,
+                _ => Question::Nothing,
+            };
+            let (answer, is_modules) = host.ask(question, |answer| show(strategy.as_mut(), event, answer));
             let subject = Subject::transaction(
                 payment.transaction_id,
                 payment.amount_minor,

@@ -1,6 +1,7 @@
 //! The boundary between a module and the engine.
 //!
-//! Invariant: a panic in a module ends the module, not the stage: from then on the fallback decides.
+//! Invariant: a panic in a module ends the module, not the stage: from then on the fallback decides. What
+//! leaves here for an event is an answer that the event admits.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,6 +20,28 @@ pub(crate) struct Host {
     is_quarantined: bool,
     strategy_hash: u64,
     config_hash: u64,
+}
+
+/// What an event asks of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// A transaction: approve, review or decline.
+    Payment,
+    /// A market event: a signal, or none.
+    Signal,
+    /// A label or an account change: nothing.
+    Nothing,
+}
+
+impl Question {
+    /// Whether `action` is an answer.
+    fn admits(self, action: Action) -> bool {
+        match self {
+            Self::Payment => matches!(action, Action::Approve | Action::Review | Action::Decline),
+            Self::Signal => matches!(action, Action::None | Action::Buy | Action::Sell),
+            Self::Nothing => action == Action::None,
+        }
+    }
 }
 
 /// What a decision takes over from its event beside the origin.
@@ -52,24 +75,25 @@ impl Host {
         &self.counters
     }
 
-    /// Calls the module unless it is quarantined. `asked`: whether the event asks for an answer; the fallback
-    /// decides only then. Returns the answer and whether the module gave it.
-    pub(crate) fn ask(&mut self, asked: bool, call: impl FnOnce(&mut Answer)) -> (Answer, bool) {
+    /// Calls the module unless it is quarantined. Returns the answer and whether the module gave it.
+    pub(crate) fn ask(&mut self, question: Question, call: impl FnOnce(&mut Answer)) -> (Answer, bool) {
         self.counters.events.increment();
         if self.is_quarantined {
-            return (self.fall_back(asked, reasons::QUARANTINED), false);
+            return (self.fall_back(question, reasons::QUARANTINED), false);
         }
         let mut answer = Answer::default();
         // What the module leaves half done is its own state, and it is never called again.
-        if catch_unwind(AssertUnwindSafe(|| call(&mut answer))).is_err() {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(&mut answer))) {
+            // The payload is the module's own type: dropping it could panic again. It is leaked, once.
+            std::mem::forget(payload);
             self.counters.panics.increment();
             self.counters.quarantined.set(1);
             self.is_quarantined = true;
-            return (self.fall_back(asked, reasons::QUARANTINED), false);
+            return (self.fall_back(question, reasons::QUARANTINED), false);
         }
-        if !answer.score.is_finite() || answer.action.variant_name().is_none() {
+        if !answer.score.is_finite() || !question.admits(answer.action) {
             self.counters.invalid_answers.increment();
-            return (self.fall_back(asked, reasons::INVALID_ANSWER), false);
+            return (self.fall_back(question, reasons::INVALID_ANSWER), false);
         }
         if answer.action != Action::None {
             self.counters.answers.increment();
@@ -77,9 +101,10 @@ impl Host {
         (answer, true)
     }
 
-    fn fall_back(&self, asked: bool, reason: u16) -> Answer {
+    /// The fallback decides on transactions alone: elsewhere no answer is the mild one.
+    fn fall_back(&self, question: Question, reason: u16) -> Answer {
         let mut answer = Answer::default();
-        if asked {
+        if question == Question::Payment {
             self.counters.fallbacks.increment();
             answer.action = self.fallback.action();
             answer.add_reason(reason);
@@ -159,14 +184,13 @@ impl Subject {
     }
 }
 
-/// The hash of a module and its parameters that stands in its decisions: FNV-1a of 64 bits over
-/// `name`, a zero byte, the version as text, a zero byte, and the canonical parameters.
+/// The hash of a module and its parameters that stands in its decisions: the first eight bytes, little endian,
+/// of the BLAKE3 hash of `name`, a zero byte, the version as text, a zero byte, and the canonical parameters.
 pub fn strategy_hash(descriptor: &Descriptor) -> u64 {
     let text = format!(
         "{}\0{}\0{}",
         descriptor.name, descriptor.version, descriptor.parameters
     );
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    })
+    let hash = blake3::hash(text.as_bytes());
+    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a slice of eight bytes"))
 }

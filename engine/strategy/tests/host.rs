@@ -3,15 +3,31 @@
 use pinion_runtime::agent::Agent;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::ring::{Consumer, Producer, ring};
+use pinion_schemas::records::BookRecord;
 use pinion_schemas::records::{DecisionRecord, ScoredRecord, decision_flag, payment_kind};
-use pinion_strategies_api::{Action, Answer, Descriptor, PaymentStrategy, kit, reasons};
-use pinion_strategy::{PaymentStrategyAgent, StrategyConfig};
+use pinion_strategies_api::{Action, Answer, Descriptor, MarketStrategy, PaymentStrategy, kit, reasons};
+use pinion_strategy::{MarketStrategyAgent, PaymentStrategyAgent, StrategyConfig, strategy_hash};
 
-/// Panics at one amount, gives NaN at another.
+/// Panics at some amounts, gives NaN at another, and an action of its own choice below zero.
 struct Moody;
 
 const PANIC_AT: i64 = 666;
+const WORSE_PANIC_AT: i64 = 667;
 const NAN_AT: i64 = 777;
+
+/// A panic's payload that panics once more when it is dropped.
+struct Grudge;
+
+impl Drop for Grudge {
+    fn drop(&mut self) {
+        panic!("and another thing");
+    }
+}
+
+/// The amount at which [`Moody`] answers `action`, right or wrong.
+fn amount_for(action: Action) -> i64 {
+    -1 - i64::from(action.0)
+}
 
 impl PaymentStrategy for Moody {
     fn descriptor(&self) -> Descriptor {
@@ -24,7 +40,13 @@ impl PaymentStrategy for Moody {
 
     fn on_payment(&mut self, payment: &ScoredRecord, answer: &mut Answer) {
         assert_ne!(payment.payment.amount_minor, PANIC_AT, "moody");
-        answer.action = Action::Approve;
+        if payment.payment.amount_minor == WORSE_PANIC_AT {
+            std::panic::panic_any(Grudge);
+        }
+        answer.action = match payment.payment.amount_minor {
+            amount @ ..=-1 => Action((-1 - amount) as u8),
+            _ => Action::Approve,
+        };
         answer.score = if payment.payment.amount_minor == NAN_AT {
             f32::NAN
         } else {
@@ -115,6 +137,87 @@ fn panic_quarantines_the_module_and_the_fallback_decides() {
     bench.check_counter("panics", 1);
     bench.check_counter("quarantined", 1);
     bench.check_counter("fallbacks", 2);
+}
+
+#[test]
+fn panic_whose_payload_panics_quarantines_too() {
+    let mut bench = bench();
+    let quarantined = &[reasons::QUARANTINED];
+    bench.check(
+        WORSE_PANIC_AT,
+        Action::Review,
+        quarantined,
+        decision_flag::DEGRADED,
+    );
+    bench.check(1, Action::Review, quarantined, decision_flag::DEGRADED);
+    bench.check_counter("panics", 1);
+}
+
+#[test]
+fn transaction_admits_approve_review_and_decline_alone() {
+    let mut bench = bench();
+    for action in [Action::Approve, Action::Review, Action::Decline] {
+        bench.check(amount_for(action), action, &[], 0);
+    }
+    for action in [Action::None, Action::Buy, Action::Sell, Action(200)] {
+        let invalid = &[reasons::INVALID_ANSWER];
+        bench.check(
+            amount_for(action),
+            Action::Review,
+            invalid,
+            decision_flag::DEGRADED,
+        );
+    }
+    bench.check_counter("invalid_answers", 4);
+    bench.check_counter("answers", 3);
+}
+
+/// Answers the action that the book's bid quantity names.
+struct Parrot;
+
+impl MarketStrategy for Parrot {
+    fn descriptor(&self) -> Descriptor {
+        Moody.descriptor()
+    }
+
+    fn on_market(&mut self, event: &BookRecord, answer: &mut Answer) {
+        answer.action = Action(event.top.bid_quantity as u8);
+    }
+}
+
+#[test]
+fn market_event_admits_none_buy_and_sell_alone() {
+    let counters = Counters::in_memory(64);
+    let (mut feed, input) = ring(8);
+    let (output, mut drain) = ring(8);
+    let config = StrategyConfig::default();
+    let mut agent = MarketStrategyAgent::new(&config, 9, Box::new(Parrot), input, output, &counters).unwrap();
+    let mut decide = |action: Action| {
+        let mut event = kit::book(1, 0.5);
+        event.top.bid_quantity = action.0.into();
+        assert!(feed.try_push(&event));
+        agent.do_work(1);
+        Action(drain.try_pop().unwrap().action)
+    };
+    for action in [Action::None, Action::Buy, Action::Sell] {
+        assert_eq!(decide(action), action);
+    }
+    for action in [Action::Approve, Action::Review, Action::Decline, Action(200)] {
+        assert_eq!(decide(action), Action::None);
+    }
+    assert_eq!(counters.value("strategy.market.invalid_answers"), Some(4));
+}
+
+/// Journals and decisions hold this hash: a change of it makes every recorded decision differ.
+#[test]
+fn golden_strategy_hash() {
+    let descriptor = Descriptor {
+        name: "score-bands",
+        version: 1,
+        parameters: "decline_at=0.7".to_owned(),
+    };
+    let hash = blake3::hash(b"score-bands\x001\0decline_at=0.7");
+    assert_eq!(strategy_hash(&descriptor).to_le_bytes(), hash.as_bytes()[..8]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use pinion_schemas::wire::Action;
 /// An answer to one event. No heap: filled in place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer {
-    /// What to do.
+    /// What to do. Payments: approve, review or decline. Market: none, buy or sell.
     pub action: Action,
     /// Payments: the score that the decision rests on, 0..=1. Market: strength of the signal, -1..=1.
     /// A value that is not finite is a fault of the module.

@@ -45,9 +45,10 @@ pub trait PaymentStrategy: Send {
     /// Who this is.
     fn descriptor(&self) -> Descriptor;
 
-    /// Decides on one transaction. `answer` comes empty: action `None`, no reasons.
+    /// Decides on one transaction: approve, review or decline. `answer` comes empty: action `None`, no reasons.
     ///
-    /// An answer of `None` is a decision too: it is counted, and neither journaled nor published.
+    /// Any other action, `None` too, is not a valid answer, nor is a score that is not finite: the configured
+    /// fallback decides, and it is counted.
     fn on_payment(&mut self, payment: &ScoredRecord, answer: &mut Answer);
 
     /// Something became known of an earlier transaction. No answer is asked.
@@ -62,6 +63,7 @@ pub trait MarketStrategy: Send {
     /// Who this is.
     fn descriptor(&self) -> Descriptor;
 
-    /// Looks at one event and the book after it. `answer` comes empty: no signal.
+    /// Looks at one event and the book after it. `answer` comes empty: no signal. Buy and sell are signals; any
+    /// other action is not a valid answer and becomes no signal, counted.
     fn on_market(&mut self, event: &BookRecord, answer: &mut Answer);
 }

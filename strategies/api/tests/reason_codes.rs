@@ -10,7 +10,10 @@ fn the_page_lists_every_constant_with_its_code() {
         let (name, rest) = constant.split_once(": u16 = ").unwrap();
         let code = rest.trim_end_matches(';');
         let row = page.lines().find(|row| row.starts_with(&format!("| {code} |")));
-        assert!(row.is_some_and(|row| row.contains(&format!("`{name}`"))), "{name} = {code}");
+        assert!(
+            row.is_some_and(|row| row.contains(&format!("`{name}`"))),
+            "{name} = {code}"
+        );
         count += 1;
     }
     assert_eq!(count, page.matches("(`").count());
