@@ -12,3 +12,5 @@
 
 pub mod generate;
 pub mod import;
+
+pub mod export;
