@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The environment of a run; stands in every line of results.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// Processor, as the kernel names it.
     pub cpu: String,
@@ -17,6 +17,8 @@ pub struct Fingerprint {
     pub governor: String,
     /// Memory. Unit: MiB.
     pub memory_mib: u64,
+    /// Load average of the last minute, just before: what else the machine was doing. Unit: threads.
+    pub load: f64,
     /// Version of this program.
     pub version: String,
     /// "release", or "debug" whose figures say nothing.
@@ -38,6 +40,7 @@ impl Fingerprint {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             governor: or_none(read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").trim()),
             memory_mib: memory_kib / 1024,
+            load: load(&read("/proc/loadavg")),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             profile: if cfg!(debug_assertions) {
                 "debug"
@@ -61,6 +64,12 @@ fn field(text: &str, name: &str) -> Option<String> {
     line.split_once(':').map(|(_, value)| value.trim().to_owned())
 }
 
+/// The first number of the kernel's load averages; 0 where there are none.
+fn load(loadavg: &str) -> f64 {
+    let first = loadavg.split(' ').next();
+    first.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
 fn or_none(text: &str) -> String {
     if text.is_empty() {
         "none".to_owned()
@@ -78,6 +87,12 @@ mod tests {
         let text = "processor\t: 0\nmodel name\t: Some CPU\nmodel name\t: Other\n";
         assert_eq!(field(text, "model name").as_deref(), Some("Some CPU"));
         assert_eq!(field(text, "flags"), None);
+    }
+
+    #[test]
+    fn load_is_that_of_the_last_minute() {
+        assert_eq!(load("0.52 0.58 0.59 1/97 27385\n"), 0.52);
+        assert_eq!(load(""), 0.0);
     }
 
     #[test]

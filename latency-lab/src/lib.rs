@@ -9,15 +9,25 @@
 //! A closed loop waits for the answer before it sends again, so one stall hides the thousand events that
 //! would have come meanwhile. Here the times are fixed beforehand and a late send counts against us.
 //!
-//! Start at [`scenario`]; [`rig`] is the open loop; [`floor`] measures the machine; [`bench`] is the small
-//! harness of the micro-benches in `benches/`.
+//! Start at [`scenario`]; [`rig`] is the open loop and [`subject`] what it drives; [`load`] makes the events;
+//! [`floor`] measures the machine; [`bench`] is the small harness of the micro-benches in `benches/`.
 //!
 //! Invariant: every figure names its unit, its environment and its rival, and comes from a run that anyone
 //! can repeat with `pinion lab run`.
 
-pub mod bench;
+pub mod scenario;
+
+pub mod load;
+pub mod model;
+pub mod rig;
+pub mod schedule;
+pub mod subject;
+
 pub mod fingerprint;
 pub mod floor;
 pub mod report;
-pub mod rig;
-pub mod schedule;
+
+pub mod bench;
+
+pub use report::Report;
+pub use scenario::{LabError, Options, run};

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
 use crate::floor::{Hiccups, RoundTrip};
+use crate::scenario::MODEL;
+
+/// The layout of [`Report`] that this program writes.
+pub const FORMAT: u32 = 1;
 
 /// Latencies at the usual marks. Unit: ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,8 @@ pub struct ScenarioResult {
     pub scenario: String,
     /// Intended events per second, 0 for a closed loop.
     pub rate_per_s: f64,
+    /// Length of the frames sent, 0 if none are. Unit: bytes.
+    pub frame_len: usize,
     /// Events sent.
     pub sent: usize,
     /// Answers received.
@@ -60,6 +66,27 @@ pub struct ScenarioResult {
     pub rounds: usize,
 }
 
+impl ScenarioResult {
+    fn is_closed_loop(&self) -> bool {
+        self.rate_per_s == 0.0
+    }
+
+    fn rate_and_len(&self) -> (String, String) {
+        if self.is_closed_loop() {
+            return ("one after the other".to_owned(), "-".to_owned());
+        }
+        (format!("{:.0}", self.rate_per_s), self.frame_len.to_string())
+    }
+
+    fn answered(&self) -> String {
+        if self.received == self.sent {
+            "all".to_owned()
+        } else {
+            format!("{} of {}", self.received, self.sent)
+        }
+    }
+}
+
 /// One run of the lab: a line in `latency-lab/results`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -69,6 +96,12 @@ pub struct Report {
     pub at_ns: i64,
     /// Where it ran.
     pub environment: Fingerprint,
+    /// How the gaps between events were drawn: "random" or "uniform".
+    pub arrivals: String,
+    /// Length of each scenario in each round, warm-up aside. Unit: s.
+    pub seconds: f64,
+    /// Core of the rig where it turns everything itself.
+    pub core: usize,
     /// Just before.
     pub before: Floors,
     /// Just after.
@@ -83,15 +116,13 @@ impl Report {
         serde_json::to_string(self).expect("numbers and text serialise")
     }
 
-    /// The report as a table in Markdown; times in µs, ratios to the first scenario's median.
+    /// The report as a table in Markdown: times in µs, medians beside the rival's, which is the first scenario,
+    /// and payments beside the model's.
     pub fn to_table(&self) -> String {
         let mut text = String::from(
-            "| scenario | events/s | p50 µs | p99 µs | p99.9 µs | max µs | p50 / rival |\n|---|---|---|---|---|---|---|\n",
+            "| scenario | events/s | bytes | answered | p50 µs | p99 µs | p99.9 µs | max µs | p50 / rival | p50 − model µs |\n\
+             |---|---|---|---|---|---|---|---|---|---|\n",
         );
-        let rival_ns = self
-            .scenarios
-            .first()
-            .map_or(1, |first| first.latency.p50_ns.max(1));
         for scenario in &self.scenarios {
             let Percentiles {
                 p50_ns,
@@ -99,25 +130,43 @@ impl Report {
                 p999_ns,
                 max_ns,
             } = scenario.latency;
-            let rate = if scenario.rate_per_s > 0.0 {
-                format!("{:.0}", scenario.rate_per_s)
-            } else {
-                "closed loop".to_owned()
-            };
-            let ratio = p50_ns as f64 / rival_ns as f64;
-            let micros = |ns: u64| ns as f64 / 1_000.0;
+            let [p50, p99, p999, max] = [p50_ns, p99_ns, p999_ns, max_ns].map(|ns| ns as f64 / 1_000.0);
+            let (rate, frame_len) = scenario.rate_and_len();
             let _ = writeln!(
                 text,
-                "| {} | {rate} | {:.2} | {:.2} | {:.2} | {:.1} | {ratio:.1} |",
+                "| {} | {rate} | {frame_len} | {} | {p50:.2} | {p99:.2} | {p999:.2} | {max:.1} | {} | {} |",
                 scenario.scenario,
-                micros(p50_ns),
-                micros(p99_ns),
-                micros(p999_ns),
-                micros(max_ns),
+                scenario.answered(),
+                self.beside_rival(scenario),
+                self.beside_model(scenario),
             );
         }
         let _ = writeln!(text, "\n{}", self.conditions());
         text
+    }
+
+    fn p50_ns(&self, name: &str) -> Option<u64> {
+        let scenario = self.scenarios.iter().find(|scenario| scenario.scenario == name)?;
+        Some(scenario.latency.p50_ns)
+    }
+
+    fn beside_rival(&self, scenario: &ScenarioResult) -> String {
+        let rival = self.scenarios.first().filter(|_| !scenario.is_closed_loop());
+        rival.map_or("-".to_owned(), |rival| {
+            let ratio = scenario.latency.p50_ns as f64 / rival.latency.p50_ns.max(1) as f64;
+            format!("{ratio:.1}")
+        })
+    }
+
+    fn beside_model(&self, scenario: &ScenarioResult) -> String {
+        let is_payments = scenario.scenario.starts_with("payments");
+        let model_ns = self.p50_ns(MODEL).filter(|_| is_payments);
+        model_ns.map_or("-".to_owned(), |model_ns| {
+            format!(
+                "{:+.2}",
+                (scenario.latency.p50_ns as f64 - model_ns as f64) / 1_000.0
+            )
+        })
     }
 
     /// The machine and its floors in a sentence.
@@ -128,7 +177,7 @@ impl Report {
                 .map_or("-".to_owned(), |trip| format!("{} ns", trip.median_ns))
         };
         format!(
-            "{}, {} cores{}, kernel {}, {} build. Cache line to the other core and back: {} before, {} after. \
+            "{}, {} cores{}, kernel {}, {} build, load {:.1} before. Gaps {}, {} s a round and scenario. Cache line to the other core and back: {} before, {} after. \
              Interruptions of 10 µs or more: {:.0} per second before, {:.0} after.",
             self.environment.cpu,
             self.environment.cores,
@@ -139,6 +188,9 @@ impl Report {
             },
             self.environment.kernel,
             self.environment.profile,
+            self.environment.load,
+            self.arrivals,
+            self.seconds,
             trip(&self.before),
             trip(&self.after),
             self.before.hiccups.over_10_us_per_s,
@@ -167,7 +219,8 @@ mod tests {
         };
         let scenario = |scenario: &str, p50_ns| ScenarioResult {
             scenario: scenario.to_owned(),
-            rate_per_s: 1e5,
+            rate_per_s: if scenario == MODEL { 0.0 } else { 1e5 },
+            frame_len: 168,
             sent: 10,
             received: 10,
             refused: 0,
@@ -180,12 +233,19 @@ mod tests {
             rounds: 3,
         };
         Report {
-            format: 1,
+            format: FORMAT,
             at_ns: 0,
             environment: Fingerprint::read(),
+            arrivals: "random".to_owned(),
+            seconds: 2.0,
+            core: 1,
             before: floors,
             after: floors,
-            scenarios: vec![scenario("rival", 200), scenario("ours", 500)],
+            scenarios: vec![
+                scenario("rival", 200),
+                scenario(MODEL, 4_000),
+                scenario("payments, ours", 4_500),
+            ],
         }
     }
 
@@ -198,12 +258,21 @@ mod tests {
     }
 
     #[test]
-    fn the_table_gives_ratios_to_the_first() {
+    fn the_table_gives_ratios_to_the_rival_and_payments_less_the_model() {
         let table = report().to_table();
+        let ours = "| payments, ours | 100000 | 168 | all | 4.50 | 0.90 | 9.00 | 10.0 | 22.5 | +0.50 |";
+        assert!(table.contains(ours), "{table}");
         assert!(
-            table.contains("| ours | 100000 | 0.50 | 0.90 | 9.00 | 10.0 | 2.5 |"),
+            table.contains("| one after the other | - | all | 4.00 | 0.90 | 9.00 | 10.0 | - | - |"),
             "{table}"
         );
         assert!(table.contains("120 ns before"), "{table}");
+    }
+
+    #[test]
+    fn answers_that_are_missing_are_told() {
+        let mut report = report();
+        report.scenarios[0].received = 9;
+        assert!(report.to_table().contains("| 9 of 10 |"));
     }
 }

@@ -11,6 +11,16 @@ pub enum Arrivals {
     Random,
 }
 
+impl Arrivals {
+    /// Its name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Random => "random",
+        }
+    }
+}
+
 /// The intended times of `count` events at `rate` per second, in ns from the start of the run.
 ///
 /// ```
