@@ -18,7 +18,8 @@ pub enum Backend {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreConfig {
-    /// Folder of the model: manifest.toml, encoder.onnx, bank.bin.
+    /// Folder of the model: manifest.toml, encoder.onnx, bank.bin. A relative path is looked for in the working
+    /// directory, then in the folders above the program and above the working directory.
     pub model: String,
     /// What runs the encoder: "onnx" (ONNX Runtime on the CPU) or "native" (own code, no library needed,
     /// same bits on every machine). The two agree to 1e-5.

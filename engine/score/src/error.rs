@@ -17,6 +17,14 @@ pub enum ScoreError {
         /// The configuration key.
         key: &'static str,
     },
+    /// No folder of the configured name is a model's.
+    #[error("score.model is \"{}\", expected a folder with manifest.toml at one of: {searched}", found.display())]
+    ModelMissing {
+        /// As configured.
+        found: PathBuf,
+        /// The folders.
+        searched: String,
+    },
     /// A file of the model cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

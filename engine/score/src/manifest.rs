@@ -91,6 +91,44 @@ pub struct ModelFolder {
     folder: PathBuf,
 }
 
+/// Finds the folder that `configured` names. A relative path is looked for in the working directory, then in
+/// every folder above the program, then above the working directory; an absolute one is taken as it is.
+///
+/// # Errors
+/// [`ScoreError::ModelMissing`] with the places searched.
+pub fn locate(configured: &Path) -> Result<PathBuf, ScoreError> {
+    if configured.is_absolute() {
+        return Ok(configured.to_path_buf());
+    }
+    let program = std::env::current_exe().ok();
+    let working = std::env::current_dir().ok();
+    let starts = [working.as_deref(), program.as_deref().and_then(Path::parent)];
+    let first = working.iter().map(|folder| folder.join(configured));
+    let above = starts
+        .into_iter()
+        .rev()
+        .flatten()
+        .flat_map(Path::ancestors)
+        .map(|folder| folder.join(configured));
+    let mut searched: Vec<PathBuf> = Vec::new();
+    for folder in first.chain(above) {
+        if folder.join(MANIFEST_FILE).is_file() {
+            return Ok(folder);
+        }
+        if !searched.contains(&folder) {
+            searched.push(folder);
+        }
+    }
+    let places: Vec<String> = searched
+        .iter()
+        .map(|folder| folder.display().to_string())
+        .collect();
+    Err(ScoreError::ModelMissing {
+        found: configured.to_path_buf(),
+        searched: places.join(", "),
+    })
+}
+
 impl ModelFolder {
     /// Reads and checks the manifest in `folder`. The other files are read and checked by [`Self::read`].
     ///
@@ -192,4 +230,36 @@ fn check(manifest: &Manifest) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_folder_is_found_above_the_program() {
+        let found = locate(Path::new("models/fraud-v1")).unwrap();
+        assert!(
+            found.is_absolute() && found.join(MANIFEST_FILE).is_file(),
+            "{}",
+            found.display()
+        );
+    }
+
+    #[test]
+    fn missing_folder_is_refused_with_the_places_searched() {
+        let error = locate(Path::new("models/none")).unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "score.model is \"models/none\", expected a folder with manifest.toml at one of: "
+            ),
+            "{error}"
+        );
+        assert!(error.contains("score/models/none"), "{error}");
+    }
+
+    #[test]
+    fn absolute_folder_is_taken_as_it_is() {
+        assert_eq!(locate(Path::new("/no/such")).unwrap(), Path::new("/no/such"));
+    }
 }

@@ -14,7 +14,7 @@ use crate::bank::{Bank, Neighbour};
 use crate::config::ScoreConfig;
 use crate::encoder::Encoder;
 use crate::error::ScoreError;
-use crate::manifest::{Calibration, ModelFolder};
+use crate::manifest::{Calibration, ModelFolder, locate};
 use crate::native::NativeEncoder;
 
 /// A feature is given as a reason when it stands this many standard deviations from the training mean.
@@ -45,7 +45,7 @@ impl Scorer {
     /// # Errors
     /// Whatever is wrong with the folder, the library, or the feature set.
     pub fn load(config: &ScoreConfig, feature_set_hash: u64) -> Result<Self, ScoreError> {
-        let model = ModelFolder::open(Path::new(&config.model))?;
+        let model = ModelFolder::open(&locate(Path::new(&config.model))?)?;
         if model.feature_set_hash != feature_set_hash {
             let path = model.manifest_path();
             return Err(ScoreError::FeatureSet {

@@ -19,9 +19,11 @@ use pinion_journal::JournalConfig;
 use pinion_publish::PublishConfig;
 use pinion_schemas::records::LINE_LEN;
 use pinion_score::ScoreConfig;
-use pinion_strategy::StrategyConfig;
+use pinion_strategy::{StrategyConfig, StrategyError};
 use pinion_transport::BusConfig;
 use serde::{Deserialize, Serialize};
+
+use crate::strategies;
 
 pub use cores::CoresConfig;
 pub use engine::EngineConfig;
@@ -77,7 +79,7 @@ impl Config {
             self.book.validate().map_err(|error| error.to_string()),
             self.features.validate().map_err(|error| error.to_string()),
             self.score.validate().map_err(|error| error.to_string()),
-            self.strategy.validate().map_err(|error| error.to_string()),
+            self.validate_strategies().map_err(|error| error.to_string()),
             self.publish.validate().map_err(|error| error.to_string()),
             self.validate_between_sections(),
         ];
@@ -123,6 +125,13 @@ impl Config {
             path: self.engine.dir.join(&section.path),
             ..section.clone()
         }
+    }
+
+    /// The section alone, then whether its modules exist and take their parameters.
+    fn validate_strategies(&self) -> Result<(), StrategyError> {
+        self.strategy.validate()?;
+        strategies::payments(&self.strategy)?;
+        strategies::market(&self.strategy).map(drop)
     }
 
     /// What the sections demand of each other.
