@@ -3,14 +3,21 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | done, and it found something (`check`, `replay --verify`) |
+//! | 1 | done, and it found something (`check`, `publish --skip-bad-rows`, `replay --verify`) |
 //! | 2 | wrong usage, or it could not run |
 //! | 3 | the configuration was refused |
-//! | 4 | stored data is corrupt |
+//! | 4 | data is corrupt: the journal, a file of the engine, a source of events |
 //! | 5 | an objective was missed |
+//!
+//! Invariant: whoever closes our stdout early (`pinion listen | head`) has had what they wanted: that is 0.
 
 use std::fmt;
+use std::io;
 use std::process::ExitCode;
+
+use pinion_node::NodeError;
+use pinion_replay::import::ImportError;
+use pinion_replay::session::ReplayError;
 
 /// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +35,12 @@ pub enum Failure {
     CouldNotRun(String),
     /// 3: the configuration was refused; each finding is shown already rendered.
     Configuration(Vec<String>),
-    /// 4: stored data is corrupt.
+    /// 4: data is corrupt.
     Corrupt(String),
     /// 5: an objective was missed.
     ObjectiveMissed(String),
+    /// 0: nobody reads our stdout any more.
+    NobodyReads,
 }
 
 impl Failure {
@@ -40,12 +49,50 @@ impl Failure {
         Self::CouldNotRun(error.to_string())
     }
 
+    /// What it means that stdout could not be written.
+    pub fn of_stdout(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::NobodyReads,
+            _ => Self::CouldNotRun(format!("stdout: {error}")),
+        }
+    }
+
     fn code(&self) -> u8 {
         match self {
+            Self::NobodyReads => 0,
             Self::CouldNotRun(_) => 2,
             Self::Configuration(_) => 3,
             Self::Corrupt(_) => 4,
             Self::ObjectiveMissed(_) => 5,
+        }
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        match &error {
+            NodeError::Cores(text) => Self::Configuration(vec![format!("error: {text}")]),
+            _ if error.is_corruption() => Self::Corrupt(error.to_string()),
+            _ => Self::could_not(error),
+        }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Damaged { .. } | ImportError::BadRecord { .. } => Self::Corrupt(error.to_string()),
+            _ => Self::could_not(error),
+        }
+    }
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        if error.is_corruption() {
+            Self::Corrupt(error.to_string())
+        } else {
+            Self::could_not(error)
         }
     }
 }
@@ -62,6 +109,7 @@ pub fn report(outcome: Result<Ended, Failure>) -> ExitCode {
             eprintln!("error: {text}");
         }
         Failure::Configuration(findings) => findings.iter().for_each(|finding| eprintln!("{finding}")),
+        Failure::NobodyReads => {}
     }
     ExitCode::from(failure.code())
 }

@@ -1,0 +1,314 @@
+//! The command line.
+//!
+//! Invariant: what can be told to be wrong without looking at a file is refused here, with exit code 2.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pinion_replay::import::Format;
+
+use crate::events;
+use crate::examples;
+
+/// A low-latency financial event engine: payments and market events in over Aeron, decisions out.
+///
+/// Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 findings, 2 wrong usage or could not
+/// run, 3 configuration refused, 4 data corrupt, 5 objective missed. PINION_LOG (error, warn, info, debug,
+/// trace) says how much is logged.
+#[derive(Debug, Parser)]
+#[command(name = "pinion", version, max_term_width = 100, after_help = examples::PINION)]
+pub struct Arguments {
+    /// How results are written to stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    pub output: Output,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What `pinion` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show everything at work: a payments day and a market day through a real engine.
+    #[command(after_help = examples::DEMO)]
+    Demo(DemoArguments),
+    /// Run an engine until SIGTERM or Ctrl-C.
+    #[command(after_help = examples::RUN)]
+    Run(ConfigArguments),
+    /// Check configuration, model, strategies and cores without starting.
+    #[command(after_help = examples::CHECK)]
+    Check(ConfigArguments),
+    /// Play a file or a generated day into the bus.
+    #[command(after_help = examples::PUBLISH)]
+    Publish(PublishArguments),
+    /// Print decisions as they are published.
+    #[command(after_help = examples::LISTEN)]
+    Listen(ListenArguments),
+    /// Write a generated day to a file.
+    #[command(subcommand, after_help = examples::GENERATE)]
+    Generate(GenerateCommand),
+    /// Write the features of a file's transactions as CSV, computed by the serving code.
+    #[command(subcommand, after_help = examples::EXPORT)]
+    Export(ExportCommand),
+    /// Run a journal through the same topology again.
+    #[command(after_help = examples::REPLAY)]
+    Replay(ReplayArguments),
+    /// Measure latency and throughput.
+    #[command(subcommand, after_help = examples::LAB)]
+    Lab(LabCommand),
+    /// Print the counters of an engine, running or stopped.
+    #[command(after_help = examples::STAT)]
+    Stat(FolderArguments),
+    /// Print the frames that were refused.
+    #[command(after_help = examples::DEAD_LETTERS)]
+    DeadLetters(FolderArguments),
+    /// Print configuration: the reference, or what is in force.
+    #[command(subcommand, after_help = examples::CONFIG)]
+    Config(ConfigCommand),
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ConfigArguments {
+    /// Configuration file; without one, defaults, environment and flags.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one key, over file and environment: `--set journal.fsync=never`.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+    /// Market events to play.
+    #[arg(long, default_value_t = events::MARKET_EVENTS)]
+    pub market_events: u64,
+    /// Customers of the generated payments.
+    #[arg(long, default_value_t = events::CUSTOMERS)]
+    pub customers: u32,
+    /// Days of payments; the model needs some to know its customers.
+    #[arg(long, default_value_t = events::DAYS)]
+    pub days: u32,
+    /// Seed of both days.
+    #[arg(long, default_value_t = events::SEED)]
+    pub seed: u64,
+    /// Keep the journal and the day's files in this folder; without it they are removed.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// Which stream a file's events belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LaneName {
+    /// Quotes, trades, book updates, own orders.
+    Market,
+    /// Transactions, labels, account updates.
+    Payments,
+}
+
+/// Arguments of `publish`.
+#[derive(Debug, Args)]
+pub struct PublishArguments {
+    /// Where the configuration (the bus) comes from.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+    /// A file (CSV, Parquet, DBN, pcap, gzip; told by its content), or `generated:payments`,
+    /// `generated:market`.
+    pub source: String,
+    /// Format of the file, if it cannot be told.
+    #[arg(long, default_value_t = Format::Auto)]
+    pub format: Format,
+    /// Events per second; without --rate and --speed as fast as back pressure allows.
+    #[arg(long, conflicts_with = "speed", value_name = "N", value_parser = above_zero)]
+    pub rate: Option<f64>,
+    /// Times real time, by the events' own times.
+    #[arg(long, value_name = "TIMES", value_parser = above_zero)]
+    pub speed: Option<f64>,
+    /// Stop after this many events, the skipped ones included.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Publisher number in the frames, from 1; no two publishers at one time have the same.
+    #[arg(long, default_value_t = 1000, value_name = "ID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub publisher_id: u32,
+    /// Session in the frames; without it the start time, which is a new session. With the session of an
+    /// earlier run the engine passes over what it has already.
+    #[arg(long, value_name = "N")]
+    pub session: Option<u64>,
+    /// Do not send the first N events, but count them: resumes --session where it stopped.
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "session")]
+    pub skip: u64,
+    /// Count bad rows and go on, instead of stopping at the first; exit code 1 if there were any.
+    #[arg(long)]
+    pub skip_bad_rows: bool,
+    /// Give up when the engine is not there, or takes nothing, for this many seconds.
+    #[arg(long, default_value_t = 30.0, value_name = "S", value_parser = above_zero)]
+    pub patience: f64,
+    /// Seed of a generated source.
+    #[arg(long, default_value_t = events::SEED)]
+    pub seed: u64,
+}
+
+/// Arguments of `listen`.
+#[derive(Debug, Args)]
+pub struct ListenArguments {
+    /// Where the configuration (the bus) comes from.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+    /// Stop after this many frames.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Only decisions of this lane; rejects are always shown.
+    #[arg(long, value_enum)]
+    pub lane: Option<LaneName>,
+    /// Stop when nothing came for this many seconds; without it, listen until Ctrl-C.
+    #[arg(long, value_name = "S", value_parser = above_zero)]
+    pub idle: Option<f64>,
+}
+
+/// What `generate` makes.
+#[derive(Debug, Subcommand)]
+pub enum GenerateCommand {
+    /// Card payments with three kinds of fraud, after the Fraud Detection Handbook's description.
+    Payments {
+        /// File to write (CSV).
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Customers.
+        #[arg(long, default_value_t = events::CUSTOMERS)]
+        customers: u32,
+        /// Days.
+        #[arg(long, default_value_t = events::DAYS)]
+        days: u32,
+        /// Seed.
+        #[arg(long, default_value_t = events::SEED)]
+        seed: u64,
+    },
+    /// An order-level day of several instruments.
+    Market {
+        /// File to write (CSV).
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Events.
+        #[arg(long, default_value_t = events::MARKET_EVENTS)]
+        events: u64,
+        /// Instruments.
+        #[arg(long, default_value_t = events::INSTRUMENTS)]
+        instruments: u32,
+        /// Seed.
+        #[arg(long, default_value_t = events::SEED)]
+        seed: u64,
+    },
+}
+
+/// What `export` writes.
+#[derive(Debug, Subcommand)]
+pub enum ExportCommand {
+    /// transaction_id, event_ns, fraud, and every feature.
+    Features {
+        /// Payments, in any format that `publish` reads.
+        #[arg(long = "in", value_name = "FILE")]
+        source: String,
+        /// File to write (CSV).
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// Where the configuration comes from; it must be the one the journal was written with.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+    /// Journal folder; without it the configuration's.
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// Compare every decision with the recorded one, byte for byte.
+    #[arg(long)]
+    pub verify: bool,
+}
+
+/// What the lab does.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Run the scenarios interleaved and print the table.
+    Run {
+        /// Where the configuration of the engine under test comes from; folders and bus are the lab's own.
+        #[command(flatten)]
+        configuration: ConfigArguments,
+        /// Append the results to this file as a JSON line.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Events per second of the open loop.
+        #[arg(long, default_value_t = 100_000.0, value_name = "N", value_parser = above_zero)]
+        rate: f64,
+        /// Seconds of each scenario in each round.
+        #[arg(long, default_value_t = 2.0, value_name = "S", value_parser = above_zero)]
+        seconds: f64,
+        /// Interleaved rounds.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// One short round: shows that it works, its figures say nothing.
+        #[arg(long)]
+        smoke: bool,
+    },
+}
+
+/// A folder of an engine.
+#[derive(Debug, Args)]
+pub struct FolderArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+}
+
+/// What `config` prints.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every key with its default and comment.
+    Reference,
+    /// What is in force after file, environment and flags.
+    Show(ConfigArguments),
+}
+
+/// A number above 0.
+fn above_zero(text: &str) -> Result<f64, String> {
+    let number = text
+        .parse::<f64>()
+        .ok()
+        .filter(|number| *number > 0.0 && number.is_finite());
+    number.ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_not_above_zero_is_refused() {
+        assert_eq!(above_zero("0.5"), Ok(0.5));
+        ["0", "-1", "inf", "nan", "x"]
+            .into_iter()
+            .for_each(|text| assert!(above_zero(text).is_err(), "{text}"));
+    }
+}

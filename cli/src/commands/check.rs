@@ -1,0 +1,272 @@
+//! `pinion check`: would an engine start here, and what would it take?
+//!
+//! Every stage is built as the node builds it, on a bus inside this process, and thrown away again; so what is
+//! said of model, library, strategies and memory is what a start would find, not an opinion of it.
+//!
+//! Invariant: nothing is written, no driver is started, no folder of an engine is touched.
+
+use std::path::{Path, PathBuf};
+
+use pinion_ingest::DeadLetters;
+use pinion_journal::Gate;
+use pinion_node::bus::InProcess;
+use pinion_node::topology::{self, Stage, Surroundings, Topology};
+use pinion_node::{Config, launch};
+use pinion_publish::Resume;
+use pinion_runtime::agent::Agent;
+use pinion_runtime::cores::Plan;
+use pinion_runtime::counters::Counters;
+use pinion_runtime::faults::ErrorLog;
+use pinion_score::manifest::{self, ModelFolder};
+use pinion_transport::config::DriverKind;
+use pinion_transport::in_process::InProcessBus;
+use serde::Serialize;
+
+use crate::args::{ConfigArguments, Output};
+use crate::commands::run::plan_lines;
+use crate::configuration;
+use crate::exit::{Ended, Failure};
+use crate::frames::hash_text;
+use crate::machine;
+use crate::out::Out;
+
+/// Cells for the counters of the stages on trial.
+const COUNTERS_MAX: usize = 1024;
+/// Terms of a stream's log.
+const TERMS: u64 = 3;
+/// Streams of an engine with one publisher on each.
+const STREAMS: u64 = 3;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// Checks it.
+///
+/// # Errors
+/// The configuration is refused.
+pub fn run(arguments: &ConfigArguments, output: Output) -> Result<Ended, Failure> {
+    let config = configuration::load(arguments)?;
+    let mut report = Report {
+        config_hash: hash_text(config.decision_hash()),
+        ..Report::default()
+    };
+    report.look_at_cores(&config);
+    report.look_at_model(&config);
+    report.look_at_stages(&config);
+    report.look_at_space(&config);
+    let mut out = Out::new();
+    match output {
+        Output::Json => out.json(&report)?,
+        Output::Text => report.text(&mut out)?,
+    }
+    out.flush()?;
+    Ok(if report.findings.is_empty() {
+        Ended::Well
+    } else {
+        Ended::WithFindings
+    })
+}
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    config_hash: String,
+    threads: Vec<String>,
+    model: Option<Model>,
+    memory: Vec<StageMemory>,
+    space: Vec<Space>,
+    findings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Model {
+    folder: PathBuf,
+    name: String,
+    version: u32,
+    trained_on: String,
+    rows: usize,
+    hash: String,
+}
+
+/// What a stage takes at start.
+#[derive(Debug, Serialize)]
+struct StageMemory {
+    stage: String,
+    mib: f64,
+}
+
+/// What a place has and must have.
+#[derive(Debug, Serialize)]
+struct Space {
+    what: &'static str,
+    place: PathBuf,
+    needed_mib: f64,
+    free_mib: f64,
+}
+
+impl Report {
+    fn find(&mut self, text: impl ToString) {
+        self.findings.push(text.to_string());
+    }
+
+    fn look_at_cores(&mut self, config: &Config) {
+        let plan = match launch::plan(config) {
+            Ok(plan) => plan,
+            Err(error) => return self.find(error),
+        };
+        self.threads = plan_lines(&plan);
+        if plan.quiet_cores.is_empty() {
+            self.find("cores.layout: every core has a spinning thread, expected one core without for the system's own work");
+        }
+        self.look_at_realtime(&plan);
+    }
+
+    fn look_at_realtime(&mut self, plan: &Plan) {
+        let Some(priority) = plan
+            .groups
+            .iter()
+            .filter_map(|group| group.realtime_priority)
+            .max()
+        else {
+            return;
+        };
+        if let Err(reason) = machine::may_run_in_realtime(priority) {
+            self.find(format!("cores.realtime_priority is {priority}, but {reason}"));
+        }
+    }
+
+    fn look_at_model(&mut self, config: &Config) {
+        // What is wrong with the model is found again when the stage is built; here it is only described.
+        let Ok(folder) = manifest::locate(Path::new(&config.score.model)) else {
+            return;
+        };
+        let Ok(model) = ModelFolder::open(&folder) else {
+            return;
+        };
+        self.model = Some(Model {
+            folder,
+            name: model.manifest.name,
+            version: model.manifest.version,
+            trained_on: model.manifest.trained_on,
+            rows: model.manifest.bank.rows,
+            hash: hash_text(model.hash),
+        });
+    }
+
+    fn look_at_stages(&mut self, config: &Config) {
+        let before = machine::memory_len();
+        let topology = match stages_on_trial(config) {
+            Ok(topology) => topology,
+            Err(error) => return self.find(error),
+        };
+        self.note_memory("rings", before);
+        // Kept until the end, so that no stage is given the memory of the one before.
+        let mut agents: Vec<Box<dyn Agent>> = Vec::new();
+        for Stage { role, build } in topology.stages {
+            let before = machine::memory_len();
+            match build() {
+                Ok(agent) => agents.push(agent),
+                Err(error) => self.find(format!("{role}: {error}")),
+            }
+            self.note_memory(&role.to_string(), before);
+        }
+    }
+
+    fn note_memory(&mut self, stage: &str, before: u64) {
+        let taken = machine::memory_len().saturating_sub(before);
+        self.memory.push(StageMemory {
+            stage: stage.to_owned(),
+            mib: taken as f64 / MIB,
+        });
+    }
+
+    fn look_at_space(&mut self, config: &Config) {
+        let journal = config.journal();
+        // The segment that is written, and the next one.
+        self.note_space("journal", &journal.dir, 2 * u64::from(journal.segment_len));
+        if config.bus.driver == DriverKind::Embedded {
+            let terms = STREAMS * TERMS * u64::from(config.bus.term_length);
+            self.note_space("bus", &config.bus.own_dir(), terms);
+        }
+    }
+
+    fn note_space(&mut self, what: &'static str, place: &Path, needed: u64) {
+        let Some((place, free)) = machine::free_space(place) else {
+            return self.find(format!(
+                "{what}: {} is in no folder that can be looked at",
+                place.display()
+            ));
+        };
+        let space = Space {
+            what,
+            place,
+            needed_mib: needed as f64 / MIB,
+            free_mib: free as f64 / MIB,
+        };
+        if free < needed {
+            self.find(format!(
+                "{what}: {} has {:.0} MiB free, expected at least {:.0}",
+                space.place.display(),
+                space.free_mib,
+                space.needed_mib
+            ));
+        }
+        self.space.push(space);
+    }
+
+    fn text(&self, out: &mut Out) -> Result<(), Failure> {
+        out.line(format!("configuration  accepted, hash {}", self.config_hash))?;
+        for thread in &self.threads {
+            out.line(format!("cores          {thread}"))?;
+        }
+        if let Some(model) = &self.model {
+            let Model {
+                folder,
+                name,
+                version,
+                trained_on,
+                rows,
+                hash,
+            } = model;
+            let place = folder.display();
+            out.line(format!("model          {name} version {version} in {place}: trained on {trained_on}, {rows} rows, hash {hash}"))?;
+        }
+        for StageMemory { stage, mib } in &self.memory {
+            out.line(format!("memory         {stage}: {mib:.1} MiB"))?;
+        }
+        for Space {
+            what,
+            place,
+            needed_mib,
+            free_mib,
+        } in &self.space
+        {
+            out.line(format!(
+                "space          {what}: {needed_mib:.0} MiB of {free_mib:.0} MiB free in {}",
+                place.display()
+            ))?;
+        }
+        for finding in &self.findings {
+            out.line(format!("finding        {finding}"))?;
+        }
+        match self.findings.len() {
+            0 => out.line("nothing found"),
+            count => out.line(format!("found {count}")),
+        }
+    }
+}
+
+/// The node's topology over a bus inside this process.
+fn stages_on_trial(config: &Config) -> std::io::Result<Topology> {
+    let surroundings = Surroundings {
+        connect: InProcess(InProcessBus::default()),
+        recorded: None,
+        resume: Resume::default(),
+        gate: Gate::open(),
+        dead_letters: DeadLetters::in_memory(&config.ingest.dead_letters)?,
+        journals_inputs: true,
+        started_ns: 0,
+        counters: Counters::in_memory(COUNTERS_MAX),
+        faults: ErrorLog::in_memory(),
+    };
+    Ok(topology::build(config, surroundings))
+}

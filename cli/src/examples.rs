@@ -1,0 +1,98 @@
+//! Examples below the help of each command: lines that can be copied.
+
+/// The program.
+pub const PINION: &str = "\
+Examples:
+  pinion demo                                        everything at work, in one command
+  pinion run --config pinion.toml                    an engine, until Ctrl-C
+  pinion publish generated:payments --rate 5000      payments into its bus
+  pinion listen --output json                        its decisions, one JSON object per line
+  pinion help publish                                more about one command";
+
+/// `demo`.
+pub const DEMO: &str = "\
+Examples:
+  pinion demo
+  pinion demo --days 90 --customers 2000 --keep /tmp/pinion-demo";
+
+/// `run`.
+pub const RUN: &str = "\
+Examples:
+  pinion run
+  pinion run --config pinion.toml --set journal.gate=durable
+  PINION_CORES__CORES_MAX=2 pinion run --output json
+
+SIGTERM and Ctrl-C close the intake, let everything inside be decided and journaled, and print the accounts;
+a second one ends at once, and the journal brings back what was inside.";
+
+/// `check`.
+pub const CHECK: &str = "\
+Examples:
+  pinion check
+  pinion check --config pinion.toml && pinion run --config pinion.toml
+
+Exit codes: 0 all is well, 1 something was found, 3 the configuration was refused.";
+
+/// `publish`.
+pub const PUBLISH: &str = "\
+Examples:
+  pinion publish generated:payments --limit 10000
+  pinion publish payments.csv --rate 5000
+  pinion publish day.dbn.zst --speed 10 --output json
+  pinion publish payments.csv --session 7 --skip 2000000     go on where session 7 stopped";
+
+/// `listen`.
+pub const LISTEN: &str = "\
+Examples:
+  pinion listen
+  pinion listen --lane payments --limit 100
+  pinion listen --output json --idle 5 > decisions.jsonl
+
+A decision that an engine publishes again after a restart is shown once. Events that ask for no answer have no
+decision here, so the sequences of a lane may leave numbers out.";
+
+/// `generate`.
+pub const GENERATE: &str = "\
+Examples:
+  pinion generate payments --out payments.csv --customers 5000 --days 183
+  pinion generate market --out market.csv --events 1000000
+
+The same arguments give the same bytes on every machine.";
+
+/// `export`.
+pub const EXPORT: &str = "\
+Examples:
+  pinion generate payments --out payments.csv
+  pinion export features --in payments.csv --out features.csv";
+
+/// `replay`.
+pub const REPLAY: &str = "\
+Examples:
+  pinion replay --config pinion.toml --verify
+  pinion replay --journal backup/journal --output json
+
+Exit codes: 0 the same decisions, 1 others, 4 the journal is corrupt.";
+
+/// `lab`.
+pub const LAB: &str = "\
+Examples:
+  pinion lab run --smoke
+  pinion lab run --rate 200000 --seconds 10 --out results.jsonl";
+
+/// `stat`.
+pub const STAT: &str = "\
+Examples:
+  pinion stat --config pinion.toml
+  pinion stat --set engine.dir=/var/lib/pinion --output json";
+
+/// `dead-letters`.
+pub const DEAD_LETTERS: &str = "\
+Examples:
+  pinion dead-letters --config pinion.toml
+  pinion dead-letters --output json | head";
+
+/// `config`.
+pub const CONFIG: &str = "\
+Examples:
+  pinion config reference > pinion.toml
+  pinion config show --config pinion.toml --set journal.fsync=never";
