@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use core_affinity::CoreId;
 use pinion_ingest::DeadLetters;
 use pinion_journal::{
     Gate, Identity, JournalAgent, JournalError, JournalPosition, Reader, Recovery, recover,
@@ -194,7 +195,7 @@ impl Engine {
             inputs: recovery.last_index,
             truncated_len: recovery.truncated_len,
         };
-        let driver = start_driver(config)?;
+        let driver = start_driver(config, &plan)?;
         let surroundings = Surroundings {
             connect,
             recorded,
@@ -357,12 +358,24 @@ pub fn plan(config: &Config) -> Result<Plan, NodeError> {
     cores::plan(&layout, &config.cores.cores()).map_err(|error| NodeError::Cores(error.to_string()))
 }
 
-fn start_driver(config: &Config) -> Result<Option<EmbeddedDriver>, NodeError> {
+/// Starts the driver's own thread on the core that the plan gives to the driver: a thread starts where the one
+/// that starts it may run.
+fn start_driver(config: &Config, plan: &Plan) -> Result<Option<EmbeddedDriver>, NodeError> {
     let is_own_thread = config.bus.driver_threading == DriverThreading::Shared;
-    if config.bus.driver == DriverKind::Embedded && is_own_thread {
-        return Ok(Some(EmbeddedDriver::start(&config.bus)?));
+    if config.bus.driver != DriverKind::Embedded || !is_own_thread {
+        return Ok(None);
     }
-    Ok(None)
+    let core = plan.group_of(Role::Driver).and_then(|group| group.core);
+    let bus = config.bus.clone();
+    let starter = std::thread::spawn(move || {
+        if let Some(id) = core {
+            // A driver on another core is slower, not wrong.
+            let _ = core_affinity::set_for_current(CoreId { id });
+        }
+        EmbeddedDriver::start(&bus)
+    });
+    let outcome = starter.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok(Some(outcome?))
 }
 
 /// The driver as an agent, if the configuration wants it in a duty cycle.

@@ -17,8 +17,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pinion_node::{Config, Engine, NodeError, Summary, conduct};
+use pinion_runtime::cores::Plan;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::shutdown::Signal;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::args::{DemoArguments, Output};
 use crate::commands::run::plan_lines;
@@ -57,6 +59,7 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Ended, Failure> 
     plan_lines(engine.plan())
         .iter()
         .for_each(|line| eprintln!("      {line}"));
+    keep_off_spinning_cores(engine.plan());
     let running = Running::new(engine, signal.clone());
     eprintln!(
         "[3/4] publishing both days over Aeron from two processes, in {} s",
@@ -86,6 +89,17 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Ended, Failure> 
     };
     report.tell(output, folder.kept.then_some(folder.path.as_path()))?;
     report.judge()
+}
+
+/// Lets this thread, and what it starts from now on, run only where no agent spins: the listener and the
+/// publishers would else take turns of milliseconds away from the hot path. Without such a core, or without the
+/// permission, they run anywhere.
+fn keep_off_spinning_cores(plan: &Plan) {
+    let mut cores = CpuSet::new();
+    plan.quiet_cores.iter().for_each(|&core| cores.set(core));
+    if !plan.quiet_cores.is_empty() {
+        let _ = sched_setaffinity(None, &cores);
+    }
 }
 
 /// The engine's configuration: everything in the demo's folder, and a bus that no other engine has.
