@@ -19,9 +19,10 @@ pub struct LaneAccount {
     pub duplicates: u64,
     /// Frames refused.
     pub rejected: u64,
-    /// Frames missing in the publishers' own counts.
+    /// Frames missing in the publishers' own counts while the engine ran.
     pub missing: u64,
-    /// Of these, missing since before the last restart of this engine: sent, and never acknowledged.
+    /// Frames missing between the last recorded one and the first after a restart: sent while the engine was
+    /// down, and never acknowledged.
     pub lost_unacknowledged: u64,
     /// Events decided.
     pub decided: u64,

@@ -95,7 +95,7 @@ impl Finding {
     /// The finding with the lines of the file that it is about, as a compiler shows it.
     pub fn render(&self, colours: bool) -> String {
         let Origin::File { source, span } = &self.origin else {
-            return self.to_string();
+            return format!("error: {self}");
         };
         let path = source.0.display().to_string();
         let snippet = Snippet::source(source.1.as_str())
