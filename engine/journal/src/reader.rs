@@ -91,6 +91,8 @@ pub struct Reader {
     /// The highest that the entries so far tell of.
     durable_position: u64,
     limit: u64,
+    /// The last entry so far is the mark of an orderly close.
+    is_closed: bool,
     tail: Tail,
     /// Position for which `tail` was found.
     judged_position: Option<u64>,
@@ -109,6 +111,7 @@ impl Reader {
             index: 0,
             durable_position: 0,
             limit: u64::MAX,
+            is_closed: false,
             tail: Tail::Clean,
             judged_position: None,
         };
@@ -179,6 +182,12 @@ impl Reader {
         self.durable_position
     }
 
+    /// Whether what was read so far ends with the mark of an orderly close. A journal that was closed in order
+    /// may lack it, if there was no room for it in the segment.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
     /// What stands behind the last entry, as found when [`Reader::next`] last returned `None`.
     pub fn tail(&self) -> Tail {
         self.tail
@@ -232,6 +241,7 @@ impl Reader {
             self.durable_position = self.durable_position.max(header.durable_position);
             self.offset += entry_len(location.payload_len);
             self.index += 1;
+            self.is_closed = is_mark;
             if !is_mark {
                 return Ok(Some(location));
             }

@@ -53,8 +53,10 @@ fn reader_follows_a_live_journal_and_stops_at_its_end() {
         );
         assert_eq!(reader.position(), session.journal.position().written_position());
     }
+    assert!(!reader.is_closed());
     session.close();
     assert!(reader.next().unwrap().is_none(), "the mark is not shown");
+    assert!(reader.is_closed(), "but it is known of");
 }
 
 #[test]
