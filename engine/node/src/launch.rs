@@ -374,7 +374,9 @@ fn start_driver(config: &Config, plan: &Plan) -> Result<Option<EmbeddedDriver>, 
         }
         EmbeddedDriver::start(&bus)
     });
-    let outcome = starter.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let outcome = starter
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     Ok(Some(outcome?))
 }
 

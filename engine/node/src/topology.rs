@@ -24,7 +24,8 @@ use pinion_runtime::cores::Role;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::names::NameTable;
-use pinion_runtime::ring::{EntryConsumer, entry_ring, ring};
+use pinion_runtime::ring::{Consumer, EntryConsumer, Producer, entry_ring, ring};
+use pinion_schemas::records::{DecisionRecord, MarketRecord, PaymentRecord};
 use pinion_score::ScoreAgent;
 use pinion_strategy::{MarketStrategyAgent, PaymentStrategyAgent};
 use pinion_transport::{Bus as _, Endpoint};
@@ -106,13 +107,10 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
     } = surroundings;
     let records_max = config.engine.ring_records_max as usize;
     let lines_max = config.engine.journal_ring_lines_max as usize;
-    let (to_book, from_ingest_market) = ring(records_max);
-    let (to_market_strategy, from_book) = ring(records_max);
-    let (to_publish_market, from_market_strategy) = ring(records_max);
-    let (to_features, from_ingest_payments) = ring(records_max);
-    let (to_score, from_features) = ring(records_max);
-    let (to_payment_strategy, from_score) = ring(records_max);
-    let (to_publish_payments, from_payment_strategy) = ring(records_max);
+    let (to_market, market_events) = ring(records_max);
+    let (to_publish_market, market_decisions) = ring(records_max);
+    let (to_payments, payment_events) = ring(records_max);
+    let (to_publish_payments, payment_decisions) = ring(records_max);
     let (to_publish_rejects, rejects) = ring(config.ingest.rejects_max as usize);
     let (input_entries, inputs) = journals_inputs.then(|| entry_ring(lines_max)).unzip();
     let (decision_entries, decisions) = entry_ring(lines_max);
@@ -120,8 +118,8 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
     let instruments = NameTable::new(config.ingest.instruments_max as usize);
 
     let ingest_ports = pinion_ingest::Ports {
-        market: to_book,
-        payments: to_features,
+        market: to_market,
+        payments: to_payments,
         journal: input_entries,
         rejects: to_publish_rejects,
         dead_letters,
@@ -130,8 +128,8 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
         gate: intake.clone(),
     };
     let publish_ports = pinion_publish::Ports {
-        market: from_market_strategy,
-        payments: from_payment_strategy,
+        market: market_decisions,
+        payments: payment_decisions,
         rejects,
         journal: Some(decision_entries),
         gate,
@@ -142,66 +140,87 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
         node_id: config.engine.node_id,
         started_ns,
     };
-    let stages = vec![
-        ingest_stage(config, connect.clone(), ingest_ports, recorded, &counters),
-        staged(config, &counters, Role::Book, |config, counters| {
-            Ok(BookAgent::new(
-                &config.book,
-                from_ingest_market,
-                to_market_strategy,
-                counters,
-            )?)
-        }),
-        staged(config, &counters, Role::MarketStrategy, |config, counters| {
-            let strategy = strategies::market(&config.strategy)?;
-            let (input, output, hash) = (from_book, to_publish_market, config.decision_hash());
-            Ok(MarketStrategyAgent::new(
-                &config.strategy,
-                hash,
-                strategy,
-                input,
-                output,
-                counters,
-            )?)
-        }),
-        staged(config, &counters, Role::Features, |config, counters| {
-            Ok(FeatureAgent::new(
-                &config.features,
-                from_ingest_payments,
-                to_score,
-                counters,
-            )?)
-        }),
-        staged(config, &counters, Role::Score, |config, counters| {
-            let features = pinion_features::feature_set_hash();
-            Ok(ScoreAgent::new(
-                &config.score,
-                features,
-                from_features,
-                to_payment_strategy,
-                counters,
-            )?)
-        }),
-        staged(config, &counters, Role::PaymentStrategy, |config, counters| {
-            let strategy = strategies::payments(&config.strategy)?;
-            let (input, output, hash) = (from_score, to_publish_payments, config.decision_hash());
-            Ok(PaymentStrategyAgent::new(
-                &config.strategy,
-                hash,
-                strategy,
-                input,
-                output,
-                counters,
-            )?)
-        }),
-        publish_stage(config, connect, publish_ports, engine, resume, &counters),
-    ];
+    let mut stages = vec![ingest_stage(
+        config,
+        connect.clone(),
+        ingest_ports,
+        recorded,
+        &counters,
+    )];
+    stages.extend(market_lane(config, &counters, market_events, to_publish_market));
+    stages.extend(payment_lane(
+        config,
+        &counters,
+        payment_events,
+        to_publish_payments,
+    ));
+    stages.push(publish_stage(
+        config,
+        connect,
+        publish_ports,
+        engine,
+        resume,
+        &counters,
+    ));
     Topology {
         stages,
         inputs,
         decisions,
         intake,
     }
+}
+
+/// From market events to their decisions.
+fn market_lane(
+    config: &Config,
+    counters: &Counters,
+    events: Consumer<MarketRecord>,
+    decisions: Producer<DecisionRecord>,
+) -> [Stage; 2] {
+    let (to_strategy, from_book) = ring(config.engine.ring_records_max as usize);
+    [
+        staged(config, counters, Role::Book, |config, counters| {
+            Ok(BookAgent::new(&config.book, events, to_strategy, counters)?)
+        }),
+        staged(config, counters, Role::MarketStrategy, |config, counters| {
+            let (section, hash) = (&config.strategy, config.decision_hash());
+            let strategy = strategies::market(section)?;
+            let agent = MarketStrategyAgent::new(section, hash, strategy, from_book, decisions, counters);
+            Ok(agent?)
+        }),
+    ]
+}
+
+/// From payment events to their decisions.
+fn payment_lane(
+    config: &Config,
+    counters: &Counters,
+    events: Consumer<PaymentRecord>,
+    decisions: Producer<DecisionRecord>,
+) -> [Stage; 3] {
+    let (to_score, from_features) = ring(config.engine.ring_records_max as usize);
+    let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);
+    [
+        staged(config, counters, Role::Features, |config, counters| {
+            Ok(FeatureAgent::new(&config.features, events, to_score, counters)?)
+        }),
+        staged(config, counters, Role::Score, |config, counters| {
+            let set = pinion_features::feature_set_hash();
+            Ok(ScoreAgent::new(
+                &config.score,
+                set,
+                from_features,
+                to_strategy,
+                counters,
+            )?)
+        }),
+        staged(config, counters, Role::PaymentStrategy, |config, counters| {
+            let (section, hash) = (&config.strategy, config.decision_hash());
+            let strategy = strategies::payments(section)?;
+            let agent = PaymentStrategyAgent::new(section, hash, strategy, from_score, decisions, counters);
+            Ok(agent?)
+        }),
+    ]
 }
 
 /// A stage that needs only its part of the configuration and the counters.
