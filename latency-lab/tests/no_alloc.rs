@@ -53,15 +53,15 @@ fn check(lane: Lane, backend: Backend, events: usize, heap_calls_max: u64) {
 
 #[test]
 fn no_alloc_from_market_frame_to_decision() {
-    check(Lane::Market, Backend::Native, 200_000, 0);
+    check(Lane::Market, Backend::Native, 100_000, 0);
 }
 
 #[test]
 fn no_alloc_from_payment_frame_to_decision() {
-    check(Lane::Payment, Backend::Native, 100_000, 0);
+    check(Lane::Payment, Backend::Native, 30_000, 0);
 }
 
 #[test]
 fn onnx_runtime_adds_a_bounded_number_of_its_own() {
-    check(Lane::Payment, Backend::Onnx, 5_000, 8 * 5_000);
+    check(Lane::Payment, Backend::Onnx, 3_000, 8 * 3_000);
 }
