@@ -93,18 +93,8 @@ pub struct Topology {
 }
 
 /// Lays the rings and prepares every stage.
-pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topology {
-    let Surroundings {
-        connect,
-        recorded,
-        resume,
-        gate,
-        dead_letters,
-        journals_inputs,
-        started_ns,
-        counters,
-        faults,
-    } = surroundings;
+pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
+    let counters = &around.counters;
     let records_max = config.engine.ring_records_max as usize;
     let lines_max = config.engine.journal_ring_lines_max as usize;
     let (to_market, market_events) = ring(records_max);
@@ -112,7 +102,7 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
     let (to_payments, payment_events) = ring(records_max);
     let (to_publish_payments, payment_decisions) = ring(records_max);
     let (to_publish_rejects, rejects) = ring(config.ingest.rejects_max as usize);
-    let (input_entries, inputs) = journals_inputs.then(|| entry_ring(lines_max)).unzip();
+    let (input_entries, inputs) = around.journals_inputs.then(|| entry_ring(lines_max)).unzip();
     let (decision_entries, decisions) = entry_ring(lines_max);
     let intake = IngestGate::new();
     let instruments = NameTable::new(config.ingest.instruments_max as usize);
@@ -122,9 +112,9 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
         payments: to_payments,
         journal: input_entries,
         rejects: to_publish_rejects,
-        dead_letters,
+        dead_letters: around.dead_letters,
         instruments: instruments.clone(),
-        faults: faults.clone(),
+        faults: around.faults.clone(),
         gate: intake.clone(),
     };
     let publish_ports = pinion_publish::Ports {
@@ -132,22 +122,22 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
         payments: payment_decisions,
         rejects,
         journal: Some(decision_entries),
-        gate,
+        gate: around.gate,
         instruments,
-        faults,
+        faults: around.faults,
     };
     let engine = Engine {
         node_id: config.engine.node_id,
-        started_ns,
+        started_ns: around.started_ns,
     };
     let mut stages = vec![ingest_stage(
         config,
-        connect.clone(),
+        around.connect.clone(),
         ingest_ports,
-        recorded,
+        around.recorded,
         &counters,
     )];
-    stages.extend(market_lane(config, &counters, market_events, to_publish_market));
+    stages.extend(market_lane(config, counters, market_events, to_publish_market));
     stages.extend(payment_lane(
         config,
         &counters,
@@ -156,10 +146,10 @@ pub fn build<C: Connect>(config: &Config, surroundings: Surroundings<C>) -> Topo
     ));
     stages.push(publish_stage(
         config,
-        connect,
+        around.connect,
         publish_ports,
         engine,
-        resume,
+        around.resume,
         &counters,
     ));
     Topology {
