@@ -18,8 +18,8 @@ use crate::examples;
 #[derive(Debug, Parser)]
 #[command(name = "pinion", version, max_term_width = 100, after_help = examples::PINION)]
 pub struct Arguments {
-    /// How results are written to stdout.
-    #[arg(long, value_enum, default_value_t = Output::Text, global = true)]
+    /// How results are written to stdout: as text for people, or as json, one object per line.
+    #[arg(long, value_enum, default_value_t = Output::Text, global = true, hide_possible_values = true)]
     pub output: Output,
     /// What to do.
     #[command(subcommand)]
@@ -94,16 +94,16 @@ pub struct DemoArguments {
     #[command(flatten)]
     pub configuration: ConfigArguments,
     /// Market events to play.
-    #[arg(long, default_value_t = events::MARKET_EVENTS)]
+    #[arg(long, default_value_t = events::MARKET_EVENTS, value_name = "N")]
     pub market_events: u64,
     /// Customers of the generated payments.
-    #[arg(long, default_value_t = events::CUSTOMERS)]
+    #[arg(long, default_value_t = events::CUSTOMERS, value_name = "N")]
     pub customers: u32,
     /// Days of payments; the model needs some to know its customers.
-    #[arg(long, default_value_t = events::DAYS)]
+    #[arg(long, default_value_t = events::DAYS, value_name = "N")]
     pub days: u32,
     /// Seed of both days.
-    #[arg(long, default_value_t = events::SEED)]
+    #[arg(long, default_value_t = events::SEED, value_name = "N")]
     pub seed: u64,
     /// Keep the journal and the day's files in this folder; without it they are removed.
     #[arg(long, value_name = "DIR")]
@@ -157,7 +157,7 @@ pub struct PublishArguments {
     #[arg(long, default_value_t = 30.0, value_name = "S", value_parser = above_zero)]
     pub patience: f64,
     /// Seed of a generated source.
-    #[arg(long, default_value_t = events::SEED)]
+    #[arg(long, default_value_t = events::SEED, value_name = "N")]
     pub seed: u64,
 }
 
@@ -182,33 +182,35 @@ pub struct ListenArguments {
 #[derive(Debug, Subcommand)]
 pub enum GenerateCommand {
     /// Card payments with three kinds of fraud, after the Fraud Detection Handbook's description.
+    #[command(after_help = examples::GENERATE)]
     Payments {
         /// File to write (CSV).
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// Customers.
-        #[arg(long, default_value_t = events::CUSTOMERS)]
+        #[arg(long, default_value_t = events::CUSTOMERS, value_name = "N")]
         customers: u32,
         /// Days.
-        #[arg(long, default_value_t = events::DAYS)]
+        #[arg(long, default_value_t = events::DAYS, value_name = "N")]
         days: u32,
         /// Seed.
-        #[arg(long, default_value_t = events::SEED)]
+        #[arg(long, default_value_t = events::SEED, value_name = "N")]
         seed: u64,
     },
     /// An order-level day of several instruments.
+    #[command(after_help = examples::GENERATE)]
     Market {
         /// File to write (CSV).
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         /// Events.
-        #[arg(long, default_value_t = events::MARKET_EVENTS)]
+        #[arg(long, default_value_t = events::MARKET_EVENTS, value_name = "N")]
         events: u64,
         /// Instruments.
-        #[arg(long, default_value_t = events::INSTRUMENTS)]
+        #[arg(long, default_value_t = events::INSTRUMENTS, value_name = "N")]
         instruments: u32,
         /// Seed.
-        #[arg(long, default_value_t = events::SEED)]
+        #[arg(long, default_value_t = events::SEED, value_name = "N")]
         seed: u64,
     },
 }
@@ -217,6 +219,7 @@ pub enum GenerateCommand {
 #[derive(Debug, Subcommand)]
 pub enum ExportCommand {
     /// transaction_id, event_ns, fraud, and every feature.
+    #[command(after_help = examples::EXPORT)]
     Features {
         /// Payments, in any format that `publish` reads.
         #[arg(long = "in", value_name = "FILE")]
@@ -245,6 +248,7 @@ pub struct ReplayArguments {
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
     /// Run the scenarios interleaved and print the table.
+    #[command(after_help = examples::LAB)]
     Run {
         /// Where the configuration of the engine under test comes from; folders and bus are the lab's own.
         #[command(flatten)]
@@ -259,7 +263,7 @@ pub enum LabCommand {
         #[arg(long, default_value_t = 2.0, value_name = "S", value_parser = above_zero)]
         seconds: f64,
         /// Interleaved rounds.
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 5, value_name = "N")]
         rounds: usize,
         /// One short round: shows that it works, its figures say nothing.
         #[arg(long)]
@@ -279,8 +283,10 @@ pub struct FolderArguments {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Every key with its default and comment.
+    #[command(after_help = examples::CONFIG)]
     Reference,
     /// What is in force after file, environment and flags.
+    #[command(after_help = examples::CONFIG)]
     Show(ConfigArguments),
 }
 

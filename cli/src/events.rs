@@ -45,7 +45,10 @@ pub fn open(
     }
 }
 
-/// Payments of so many customers: twice as many terminals, and frauds in proportion.
+/// Fewer terminals than this leave many customers without one near them, who then pay nothing.
+const TERMINALS_MIN: u32 = 2_000;
+
+/// Payments of so many customers, with twice as many terminals but for a few customers.
 ///
 /// # Errors
 /// A number is out of its range.
@@ -54,7 +57,7 @@ pub fn payments(customers: u32, days: u32, seed: u64) -> Result<PaymentsGenerato
     let config = PaymentsConfig {
         seed,
         customers,
-        terminals: customers.saturating_mul(2),
+        terminals: customers.saturating_mul(2).max(TERMINALS_MIN),
         days,
         customers_compromised_per_day: defaults.customers_compromised_per_day.min(customers),
         ..defaults

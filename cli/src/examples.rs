@@ -22,7 +22,7 @@ Examples:
   pinion run --config pinion.toml --set journal.gate=durable
   PINION_CORES__CORES_MAX=2 pinion run --output json
 
-SIGTERM and Ctrl-C close the intake, let everything inside be decided and journaled, and print the accounts;
+SIGTERM and Ctrl-C close the intake, let everything inside be decided and journaled, and print the accounts; \
 a second one ends at once, and the journal brings back what was inside.";
 
 /// `check`.
@@ -48,7 +48,7 @@ Examples:
   pinion listen --lane payments --limit 100
   pinion listen --output json --idle 5 > decisions.jsonl
 
-A decision that an engine publishes again after a restart is shown once. Events that ask for no answer have no
+A decision that an engine publishes again after a restart is shown once. Events that ask for no answer have no \
 decision here, so the sequences of a lane may leave numbers out.";
 
 /// `generate`.

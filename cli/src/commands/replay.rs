@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use pinion_journal::Tail;
 use pinion_node::Config;
+use pinion_replay::difference::Difference;
 use pinion_replay::session::{Progress as Step, replay_to_decisions};
 use pinion_replay::verify::{LaneVerdict, Verdict, verify};
 use serde_json::{Value, json};
@@ -97,6 +99,12 @@ fn verdict_json(verdict: &Verdict) -> Value {
             "decision_hash": hash_text(lane.decision_hash),
         })
     };
+    let torn = match verdict.tail {
+        Tail::Clean => Value::Null,
+        Tail::Torn(tear) => {
+            json!({ "position": tear.position, "len": tear.len, "entries_after": tear.entries_after })
+        }
+    };
     json!({
         "is_identical": verdict.is_identical(),
         "inputs": verdict.inputs,
@@ -105,12 +113,16 @@ fn verdict_json(verdict: &Verdict) -> Value {
         "decision_hash": hash_text(verdict.decision_hash()),
         "first_difference": verdict.first_difference,
         "is_closed": verdict.is_closed,
+        "torn": torn,
         "seconds": verdict.elapsed.as_secs_f64(),
         "events_per_second": verdict.events_per_second(),
     })
 }
 
 fn verdict_text(out: &mut Out, verdict: &Verdict) -> Result<(), Failure> {
+    if let Some(difference @ Difference::Configuration { .. }) = &verdict.first_difference {
+        return out.line(format!("nothing was replayed: {difference}"));
+    }
     let (market, payments) = (&verdict.market, &verdict.payments);
     let row =
         |name: &str, value: fn(&LaneVerdict) -> String| vec![name.to_owned(), value(market), value(payments)];
@@ -126,11 +138,27 @@ fn verdict_text(out: &mut Out, verdict: &Verdict) -> Result<(), Failure> {
         out.line(line)?;
     }
     out.line(speed(verdict.inputs, verdict.elapsed.as_secs_f64()))?;
-    if !verdict.is_closed {
-        out.line("the journal was not closed in order; what stands behind its last intact entry was left")?;
-    }
+    tell_end(out, verdict)?;
     match &verdict.first_difference {
         None => out.line("every decision is the recorded one, byte for byte"),
         Some(difference) => out.line(format!("first difference: {difference}")),
     }
+}
+
+/// How the journal ends, if not by an orderly close.
+fn tell_end(out: &mut Out, verdict: &Verdict) -> Result<(), Failure> {
+    if let Tail::Torn(tear) = verdict.tail {
+        out.line(format!(
+            "torn tail: {} bytes behind position {} were never durable and were left out",
+            grouped(tear.len),
+            tear.position
+        ))?;
+    }
+    if verdict.is_closed {
+        return Ok(());
+    }
+    out.line(format!(
+        "the journal was not closed in order: {} decisions at its end were not recorded",
+        grouped(verdict.undecided())
+    ))
 }

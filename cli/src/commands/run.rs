@@ -169,7 +169,7 @@ pub fn account_rows(accounts: &Accounts) -> Vec<Vec<String>> {
         row("duplicates", |lane| lane.duplicates),
         row("rejected", |lane| lane.rejected),
         row("missing", |lane| lane.missing),
-        row("  lost unacknowledged", |lane| lane.lost_unacknowledged),
+        row("lost while down", |lane| lane.lost_unacknowledged),
         row("decided", |lane| lane.decided),
     ];
     rows.extend(["none", "approve", "review", "decline", "buy", "sell"].map(action));
