@@ -6,7 +6,7 @@
 //!         └─▶ ReferenceBooks ────────────────────▶ best levels ─┴─▶ equal after each venue message
 //! ```
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use pinion_book::BookAgent;
@@ -124,27 +124,34 @@ fn top_of(top: &TopOfBook) -> [(i64, i64); 2] {
 /// messages and levels were compared.
 fn compare(source: &mut dyn EventSource) -> (u64, u64) {
     let (mut lane, mut reference) = (Lane::new(), ReferenceBooks::default());
-    let (mut messages, mut dense) = (0, HashMap::new());
+    let (mut messages, mut instruments) = (0, BTreeSet::new());
     while let Some(source_event) = source.next().unwrap() {
         let (event, flags) = (&source_event.event, source_event.flags);
         let record = lane.take(event, flags);
         let Some((_, book)) = reference.apply(event) else {
             continue;
         };
-        dense.insert(record.market.instrument, ());
+        instruments.insert(record.market.instrument);
         if flags & FLAG_MORE == 0 {
             let expected = [book.best_bid(), book.best_ask()].map(Option::unwrap_or_default);
-            assert_eq!(top_of(&record.top), expected, "after event {}: {event:?}", lane.sequence);
+            assert_eq!(
+                top_of(&record.top),
+                expected,
+                "after event {}: {event:?}",
+                lane.sequence
+            );
             messages += 1;
         }
     }
     let mut levels = 0;
-    for instrument in dense.into_keys() {
+    for instrument in instruments {
         let name: Id = lane.names.get(instrument).unwrap();
         let book = reference.book(name).unwrap();
         let held = |is_bid| {
             let levels = lane.book.books().side(instrument, is_bid).iter().rev();
-            levels.map(|level| (level.price, level.quantity)).collect::<Vec<_>>()
+            levels
+                .map(|level| (level.price, level.quantity))
+                .collect::<Vec<_>>()
         };
         let (bids, asks) = (held(true), held(false));
         assert_eq!(bids, book.bids().collect::<Vec<_>>());
