@@ -25,45 +25,18 @@ pub fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// A configuration with small tables, the golden model, and code of our own for the encoder, so that the bits of
-/// a score are the same on every machine.
+/// The committed configuration: small tables, the golden model, and code of our own for the encoder, so that the
+/// bits of a score are the same on every machine.
 pub fn config(folder: &Path) -> Config {
-    let mut flags: Vec<String> = FLAGS.map(str::to_owned).to_vec();
-    flags.push(format!("engine.dir={}", folder.display()));
-    flags.push(format!("score.model={}", golden().join("model").display()));
-    for table in [
-        "customers",
-        "terminals",
-        "cards",
-        "merchants",
-        "devices",
-        "accounts",
-    ] {
-        flags.push(format!("ingest.{table}.ids_max=64"));
-    }
+    let engine = format!("engine.dir={}", folder.display());
+    let model = format!("score.model={}", golden().join("model").display());
     let sources = Sources {
-        flags,
+        file: Some(golden().join("pinion.toml")),
+        flags: vec![engine, model],
         ..Sources::default()
     };
     Config::load(&sources).unwrap_or_else(|findings| panic!("{}", findings[0]))
 }
-
-const FLAGS: [&str; 14] = [
-    "score.backend=native",
-    "journal.segment_len=262144",
-    "ingest.instruments_max=16",
-    "book.instruments_max=16",
-    "book.depth_instruments_max=4",
-    "book.orders_max=16384",
-    "features.customers.pool_events_max=65536",
-    "features.terminals.pool_events_max=65536",
-    "strategy.market.parameters.enter_at=0.05",
-    "strategy.market.parameters.release_at=0.049",
-    "strategy.market.parameters.instruments_max=16",
-    "strategy.payments.parameters.review_at=0.2",
-    "strategy.payments.parameters.decline_at=0.6",
-    "strategy.payments.parameters.review_above_minor=15000",
-];
 
 /// What is sent on either stream, and how much of it an engine accepts.
 #[derive(Clone, Debug)]
