@@ -264,7 +264,7 @@ impl Names {
         let (dense, is_terminal_new) = dense_id(&mut self.terminals, terminal);
         record.terminal = dense;
         record.fresh =
-            fresh::CUSTOMER * u8::from(is_customer_new) | fresh::TERMINAL * u8::from(is_terminal_new);
+            (fresh::CUSTOMER * u8::from(is_customer_new)) | (fresh::TERMINAL * u8::from(is_terminal_new));
         Some(record)
     }
 }

@@ -135,12 +135,12 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         around.connect.clone(),
         ingest_ports,
         around.recorded,
-        &counters,
+        counters,
     )];
     stages.extend(market_lane(config, counters, market_events, to_publish_market));
     stages.extend(payment_lane(
         config,
-        &counters,
+        counters,
         payment_events,
         to_publish_payments,
     ));
@@ -150,7 +150,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         publish_ports,
         engine,
         around.resume,
-        &counters,
+        counters,
     ));
     Topology {
         stages,
