@@ -11,6 +11,9 @@ use pinion_transport::{Bus, Endpoint, Link};
 
 use crate::exit::Failure;
 
+/// After so long people are told what is waited for.
+const WONDER_AFTER: Duration = Duration::from_secs(1);
+
 /// What is done with a connection, whichever client it has.
 pub trait Task {
     /// What comes out.
@@ -82,6 +85,7 @@ impl<B: Bus> Connection<B> {
 pub struct Patience {
     since: Instant,
     turns: u32,
+    is_told: bool,
 }
 
 impl Patience {
@@ -90,12 +94,20 @@ impl Patience {
         Self {
             since: Instant::now(),
             turns: 0,
+            is_told: false,
         }
     }
 
     /// How long nothing has happened.
     pub fn waited(&self) -> Duration {
         self.since.elapsed()
+    }
+
+    /// `true` once, when a person begins to wonder.
+    pub fn is_long(&mut self) -> bool {
+        let is_first = !self.is_told && self.waited() > WONDER_AFTER;
+        self.is_told |= is_first;
+        is_first
     }
 
     /// Gives the core away: a few times at once, then for 50 µs, then for 1 ms.

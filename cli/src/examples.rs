@@ -13,7 +13,7 @@ Examples:
 pub const DEMO: &str = "\
 Examples:
   pinion demo
-  pinion demo --days 90 --customers 2000 --keep /tmp/pinion-demo";
+  pinion demo --days 90 --customers 2000 --keep demo-day";
 
 /// `run`.
 pub const RUN: &str = "\

@@ -43,17 +43,17 @@ impl Progress {
 
     /// So many are done.
     pub fn set(&mut self, done: u64) {
+        if let Some(bar) = &self.bar {
+            // It draws itself a few times a second, however often this is called.
+            return bar.set_position(done);
+        }
         if done < self.next_look {
             return;
         }
         self.next_look = done + LOOK_EVERY;
-        match &self.bar {
-            Some(bar) => bar.set_position(done),
-            None if self.told.elapsed() >= LINE_INTERVAL => {
-                self.told = Instant::now();
-                eprintln!("{}", line(self.what, done, self.total, self.started.elapsed()));
-            }
-            None => {}
+        if self.told.elapsed() >= LINE_INTERVAL {
+            self.told = Instant::now();
+            eprintln!("{}", line(self.what, done, self.total, self.started.elapsed()));
         }
     }
 
@@ -84,11 +84,9 @@ fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
     };
     let style =
         ProgressStyle::with_template(template).expect("the template is a constant that is well formed");
-    let bar = ProgressBar::new(total.unwrap_or(0))
+    ProgressBar::new(total.unwrap_or(0))
         .with_style(style)
-        .with_message(what);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+        .with_message(what)
 }
 
 fn line(what: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {

@@ -102,6 +102,9 @@ impl Task for Listen<'_> {
             if idle.is_some_and(|idle| patience.waited() > idle) {
                 break;
             }
+            if !was_connected && patience.is_long() {
+                eprintln!("waiting: {}", connection.absence(endpoint));
+            }
             patience.pause();
         }
         viewer.out.flush()?;

@@ -283,6 +283,10 @@ impl<B: Bus> Outbox<B> {
             if patience.waited() > self.patience {
                 return Err(self.given_up(event));
             }
+            if patience.is_long() {
+                let endpoint = self.lane(event).endpoint.clone();
+                eprintln!("waiting: {}", self.connection.absence(&endpoint));
+            }
             patience.pause();
         }
     }
