@@ -121,7 +121,7 @@ fn damaged_models_are_refused_with_their_place() {
         "cannot read",
     );
     check_refused(
-        |path| edit(&path.join("manifest.toml"), "neighbours = 32", "neighbours = 0"),
+        |path| edit(&path.join("manifest.toml"), "neighbours = 64", "neighbours = 0"),
         "bank.neighbours is 0",
     );
     check_refused(
@@ -137,7 +137,7 @@ fn damaged_models_are_refused_with_their_place() {
         "has the SHA-256 hash",
     );
     check_refused(
-        |path| edit(&path.join("manifest.toml"), "dimensions = 32", "dimensions = 33"),
+        |path| edit(&path.join("manifest.toml"), "dimensions = 16", "dimensions = 17"),
         "bank.bin",
     );
 }
