@@ -53,6 +53,10 @@ const UNSAFE: &[(&str, &str)] = &[
         "the scheduler is reached through the C library",
     ),
     (
+        "engine/score/src/bank.rs",
+        "the scan is compiled for vector instructions that the machine was asked for",
+    ),
+    (
         "engine/transport/src/driver/directory.rs",
         "the process's user id is asked of the C library",
     ),

@@ -8,8 +8,16 @@
 //! Format of `bank.bin` (little endian): `PNBANK01`, rows u32, dimensions u32; then `rows × dimensions` f32
 //! embeddings of length 1; `rows` f32 weights; `rows` labels (1 fraud, 0 genuine); `rows` names of 36 bytes.
 //!
+//! The scan is compiled once for each set of vector instructions and chosen at start. None of them fuses a
+//! multiplication with an addition, so all give the same bits.
+//!
 //! Invariant: the neighbours of an embedding are the `k` rows of highest similarity, ties to the lower row,
 //! whatever the machine: each similarity is summed in the order of the dimensions.
+
+#![allow(
+    unsafe_code,
+    reason = "a function compiled for instructions that the machine was asked for"
+)]
 
 use pinion_schemas::ids::{ID_LEN_MAX, Id};
 
@@ -36,6 +44,7 @@ pub struct Bank {
     weights: Vec<f32>,
     frauds: Vec<bool>,
     names: Vec<Id>,
+    instructions: Instructions,
 }
 
 impl Bank {
@@ -77,6 +86,7 @@ impl Bank {
             weights: floats(weights),
             frauds: labels.iter().map(|&label| label == 1).collect(),
             names: names.chunks_exact(ID_LEN_MAX).map(name).collect(),
+            instructions: Instructions::find(),
         })
     }
 
@@ -115,14 +125,88 @@ impl Bank {
             row: u32::MAX,
             similarity: f32::NEG_INFINITY,
         });
-        let block_len = self.dimensions * LANES;
-        for (index, block) in self.blocks.chunks_exact(block_len).enumerate() {
+        let scan = Scan {
+            blocks: &self.blocks,
+            rows: self.rows,
+            dimensions: self.dimensions,
+        };
+        match self.instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => {
+                // SAFETY: `Instructions::find` saw that this machine has AVX-512F.
+                unsafe { scan.run_avx512(embedding, nearest) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => {
+                // SAFETY: `Instructions::find` saw that this machine has AVX2.
+                unsafe { scan.run_avx2(embedding, nearest) }
+            }
+            Instructions::Baseline => scan.run(embedding, nearest),
+        }
+    }
+}
+
+/// Vector instructions that the scan is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instructions {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Baseline,
+}
+
+impl Instructions {
+    /// The widest ones of this machine.
+    fn find() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") {
+                return Self::Avx512;
+            }
+            if is_x86_feature_detected!("avx2") {
+                return Self::Avx2;
+            }
+        }
+        Self::Baseline
+    }
+}
+
+/// One pass over the blocks of a bank.
+#[derive(Clone, Copy)]
+struct Scan<'a> {
+    blocks: &'a [f32],
+    rows: usize,
+    dimensions: usize,
+}
+
+impl Scan<'_> {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn run_avx512(self, embedding: &[f32], nearest: &mut [Neighbour]) {
+        self.run(embedding, nearest);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn run_avx2(self, embedding: &[f32], nearest: &mut [Neighbour]) {
+        self.run(embedding, nearest);
+    }
+
+    /// Inlined into each of the above, so that it is compiled for their instructions.
+    #[inline(always)]
+    fn run(self, embedding: &[f32], nearest: &mut [Neighbour]) {
+        for (index, block) in self.blocks.chunks_exact(self.dimensions * LANES).enumerate() {
             let similarities = dot_block(embedding, block);
-            let first_row = index * LANES;
             let worst = nearest[nearest.len() - 1].similarity;
-            if similarities.iter().all(|&similarity| similarity <= worst) {
+            if similarities
+                .iter()
+                .fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+                <= worst
+            {
                 continue;
             }
+            let first_row = index * LANES;
             for (lane, &similarity) in similarities.iter().enumerate().take(self.rows - first_row) {
                 if similarity > nearest[nearest.len() - 1].similarity {
                     insert(
@@ -156,6 +240,7 @@ fn block(embeddings: &[f32], rows: usize, dimensions: usize) -> Vec<f32> {
     blocks
 }
 
+#[inline(always)]
 fn dot_block(embedding: &[f32], block: &[f32]) -> [f32; LANES] {
     let mut sums = [0.0_f32; LANES];
     for (value, row) in embedding.iter().zip(block.chunks_exact(LANES)) {
@@ -207,6 +292,20 @@ pub(crate) mod tests {
             }).collect();
             all.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
             prop_assert_eq!(&nearest[..], &all[..8]);
+        }
+
+        #[test]
+        fn prop_wide_instructions_give_the_same_bits(
+            rows in proptest::collection::vec(proptest::collection::vec(-1.0_f32..1.0, 8), 8..70),
+            query in proptest::collection::vec(-1.0_f32..1.0, 8),
+        ) {
+            let mut bank = Bank::parse(&file(&rows), rows.len(), 8).unwrap();
+            let (mut wide, mut baseline) = ([Neighbour::default(); 8], [Neighbour::default(); 8]);
+            bank.search(&query, &mut wide);
+            bank.instructions = Instructions::Baseline;
+            bank.search(&query, &mut baseline);
+            prop_assert!(wide.iter().zip(&baseline).all(|(a, b)| a.row == b.row
+                && a.similarity.to_bits() == b.similarity.to_bits()));
         }
     }
 
