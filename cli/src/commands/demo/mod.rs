@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pinion_node::{Config, Engine, NodeError, Summary, conduct};
+use pinion_publish::WhenUnheard;
 use pinion_runtime::cores::Plan;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::shutdown::Signal;
@@ -103,11 +104,13 @@ fn keep_off_spinning_cores(plan: &Plan) {
     }
 }
 
-/// The engine's configuration: everything in the demo's folder, a bus that no other engine has, and a market
-/// module that speaks up sooner than by default, since a generated market leans less than a real one.
+/// The engine's configuration: everything in the demo's folder, a bus that no other engine has, decisions that
+/// wait for the listener, and a market module that speaks up sooner than by default, since a generated market
+/// leans less than a real one.
 fn demo_config(mut config: Config, folder: &Path) -> Config {
     config.engine.dir = folder.join("data");
     config.bus.node = format!("demo-{}", std::process::id());
+    config.publish.when_unheard = WhenUnheard::Wait;
     let parameters = &mut config.strategy.market.parameters;
     if config.strategy.market.module == "book-imbalance" && parameters.is_empty() {
         parameters.insert("enter_at".to_owned(), Parameter::Float(0.2));
