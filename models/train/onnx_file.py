@@ -1,4 +1,4 @@
-"""Writes the encoder as an ONNX file, by the few protocol buffer messages it needs.
+"""Writes the encoder as an ONNX file, and reads it back, by the few protocol buffer messages it needs.
 
 Messages and field numbers are those of onnx.proto3 (IR version 8, operator set 13).
 """
@@ -90,3 +90,52 @@ def bank(embeddings, weights, labels, names):
     out += embeddings.astype("<f4").tobytes() + weights.astype("<f4").tobytes()
     out += labels.astype("u1").tobytes()
     return out + b"".join(name.encode("ascii").ljust(36, b"\0") for name in names)
+
+
+def fields(body):
+    """Number and value of each field of a message: bytes, or an int."""
+    position = 0
+
+    def read_varint():
+        nonlocal position
+        value, shift = 0, 0
+        while True:
+            byte = body[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while position < len(body):
+        key = read_varint()
+        value = read_varint()
+        if key & 7 == 2:
+            position += value
+            value = body[position - value : position]
+        yield key >> 3, value
+
+
+def read_encoder(body):
+    """Mean, scale, clip and layers of a file that `encoder` wrote."""
+    tensors = {}
+    graph = dict(fields(body))[7]
+    for initialiser in (value for field, value in fields(graph) if field == 5):
+        content = list(fields(initialiser))
+        shape = [value for field, value in content if field == 1]
+        kind, name, raw = (dict(content)[field] for field in (2, 8, 9))
+        tensors[name.decode()] = numpy.frombuffer(raw, "<f4" if kind == FLOAT else "<i8").reshape(shape)
+    layers = []
+    while f"weight_{len(layers)}" in tensors:
+        layers.append((tensors[f"weight_{len(layers)}"], tensors[f"bias_{len(layers)}"]))
+    clip = float(tensors["clip_min"][0]), float(tensors["clip_max"][0])
+    return tensors["mean"], tensors["scale"], clip, layers
+
+
+def read_bank(body):
+    """Embeddings, weights and labels of a file that `bank` wrote."""
+    rows, dimensions = struct.unpack_from("<II", body, 8)
+    embeddings = numpy.frombuffer(body, "<f4", rows * dimensions, 16).reshape(rows, dimensions)
+    weights = numpy.frombuffer(body, "<f4", rows, 16 + 4 * rows * dimensions)
+    labels = numpy.frombuffer(body, "u1", rows, 16 + 4 * rows * (dimensions + 1))
+    return embeddings, weights, labels

@@ -171,6 +171,11 @@ def logit(share):
     return numpy.log(share) - numpy.log(1 - share)
 
 
+def calibrated(share, slope, intercept):
+    """The score."""
+    return 1 / (1 + numpy.exp(-(slope * logit(share) + intercept)))
+
+
 def platt(x, targets):
     """Slope and intercept of a logistic regression with a little ridge, by Newton's method with halved steps."""
     design = numpy.stack([x, numpy.ones_like(x)], 1)
@@ -192,16 +197,13 @@ def platt(x, targets):
 
 
 def ranking_metrics(scores, frauds):
-    """Area under the ROC curve (ties count half) and average precision."""
-    order = numpy.argsort(scores, kind="stable")
-    values, inverse, counts = numpy.unique(scores, return_inverse=True, return_counts=True)
-    last = numpy.cumsum(counts)
-    ranks = (last - (counts - 1) / 2)[inverse]
-    positives, negatives = frauds.sum(), (~frauds).sum()
-    area = (ranks[frauds].sum() - positives * (positives + 1) / 2) / (positives * negatives)
-    hits = frauds[order[::-1]]
-    precision = numpy.cumsum(hits) / numpy.arange(1, len(hits) + 1)
-    return area, precision[hits].mean()
+    """Area under the ROC curve and average precision; cases of equal score count as one step, half for the area."""
+    _, group, sizes = numpy.unique(-scores, return_inverse=True, return_counts=True)
+    hits = numpy.bincount(group, weights=frauds)
+    hits_so_far, seen_so_far = hits.cumsum(), sizes.cumsum()
+    misses = sizes - hits
+    area = (misses * (hits_so_far - hits / 2)).sum() / (misses.sum() * hits.sum())
+    return area, (hits * hits_so_far / seen_so_far).sum() / hits.sum()
 
 
 def manifest(args, features, feature_set_hash, files, bank_rows, temperature, calibration, metrics, days):
@@ -289,7 +291,7 @@ def main():
     queries = network.embed(normalised(validation))
     temperature = max(2 * float(numpy.median(shares(queries, bank))), 1e-4)
     calibration = platt(logit(shares(queries, bank, temperature)), frauds[validation].astype(float))
-    scores = shares(network.embed(normalised(test)), bank, temperature)
+    scores = calibrated(shares(network.embed(normalised(test)), bank, temperature), *calibration)
     area, precision = ranking_metrics(scores, frauds[test])
     metrics = {
         "test_transactions": int(test.sum()),

@@ -154,3 +154,38 @@ fn a_missing_library_is_one_clear_sentence() {
         .to_string();
     assert!(error.contains("score.backend = \"native\""), "{error}");
 }
+
+/// One transaction: amount; weekend, night; count and mean of the customer over 1, 7, 30 days; count and share of
+/// fraud of the terminal over the same, seven days ago.
+type Case = ([f32; 15], u32);
+
+/// The bits of each score. They change with the model, and with nothing else.
+#[rustfmt::skip]
+const GOLDEN: [Case; 5] = [
+    // An ordinary payment.
+    ([4200.0, 0.0, 0.0, 2.0, 4100.0, 13.0, 4300.0, 55.0, 4250.0, 1.0, 0.0, 7.0, 0.0, 30.0, 0.0], 0x3a9a_92e3),
+    // A customer's first, at a terminal never seen.
+    ([999.0, 1.0, 1.0, 1.0, 999.0, 1.0, 999.0, 1.0, 999.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], 0x3b15_9707),
+    // An amount near the limit above which all are frauds.
+    ([20500.0, 0.0, 0.0, 1.0, 20500.0, 9.0, 9000.0, 40.0, 7600.0, 1.0, 0.0, 6.0, 0.0, 28.0, 0.0], 0x3efe_eb28),
+    // A terminal where half of the last week's payments were frauds.
+    ([5100.0, 0.0, 0.0, 2.0, 5000.0, 12.0, 5200.0, 50.0, 5100.0, 1.0, 1.0, 8.0, 0.5, 29.0, 0.125], 0x3f7e_f922),
+    // Two and a half times what the customer usually pays, at night.
+    ([8000.0, 0.0, 1.0, 3.0, 7200.0, 14.0, 4100.0, 60.0, 3200.0, 0.0, 0.0, 5.0, 0.0, 25.0, 0.0], 0x3f47_e0f1),
+];
+
+#[test]
+fn golden_scores_of_the_native_back_end() {
+    let mut scorer = load(Backend::Native);
+    let found = GOLDEN.map(|(features, _)| {
+        let mut vector = [0.0; FEATURES_MAX];
+        vector[..features.len()].copy_from_slice(&features);
+        scorer.score(&vector).score
+    });
+    let bits = found.map(f32::to_bits);
+    assert_eq!(
+        bits,
+        GOLDEN.map(|(_, bits)| bits),
+        "scores {found:?}, bits {bits:#x?}"
+    );
+}
