@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use pinion_node::{Accounts, Config, Engine, LaneAccount, Summary, conduct};
+use pinion_node::{Accounts, Config, Engine, LaneAccount, NodeError, Summary, conduct};
 use pinion_runtime::cores::{Group, Plan};
 use serde_json::{Value, json};
 
@@ -30,7 +30,13 @@ pub fn run(arguments: &ConfigArguments, output: Output) -> Result<Ended, Failure
     let started = Instant::now();
     let engine = Engine::start(&config)?;
     announce(&config, &engine, started.elapsed());
-    let summary = conduct(engine, &signal)?;
+    let summary = conduct(engine, &signal).inspect_err(|error| {
+        if let NodeError::NotDrained { accounts, .. } = error {
+            table(&account_rows(accounts))
+                .iter()
+                .for_each(|line| eprintln!("{line}"));
+        }
+    })?;
     tell(&summary, output)?;
     Ok(Ended::Well)
 }

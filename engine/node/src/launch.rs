@@ -16,7 +16,7 @@ use pinion_ingest::DeadLetters;
 use pinion_journal::{
     Gate, Identity, JournalAgent, JournalError, JournalPosition, Reader, Recovery, recover,
 };
-use pinion_publish::Resume;
+use pinion_publish::{Resume, WhenUnheard};
 use pinion_runtime::agent::StartError;
 use pinion_runtime::clock::Clock;
 use pinion_runtime::composite::Composite;
@@ -92,12 +92,20 @@ pub enum NodeError {
         name: String,
     },
     /// What was accepted was not decided in time.
-    #[error("{left} events were still inside {} ms after the intake was closed, expected none", waited.as_millis())]
+    #[error(
+        "{left} events were still inside {} ms after the intake was closed (engine.drain_ms_max), expected none{hint}; \
+         they are in the journal",
+        waited.as_millis()
+    )]
     NotDrained {
         /// Events accepted and not decided.
         left: u64,
         /// The limit.
         waited: Duration,
+        /// What may be the reason.
+        hint: &'static str,
+        /// The accounts at that moment.
+        accounts: Box<Accounts>,
     },
     /// The control plane's event loop failed.
     #[error("control plane: {0}")]
@@ -334,7 +342,8 @@ impl Engine {
         let waited = Duration::from_millis(self.config.engine.drain_ms_max);
         let started = Instant::now();
         loop {
-            let left = self.accounts().inside();
+            let accounts = self.accounts();
+            let left = accounts.inside();
             if left == 0 || self.dead_agent().is_some() {
                 return Ok(());
             }
@@ -342,7 +351,19 @@ impl Engine {
                 return Err(NodeError::JournalFailed(failure));
             }
             if started.elapsed() > waited {
-                return Err(NodeError::NotDrained { left, waited });
+                let waits = self.config.publish.when_unheard == WhenUnheard::Wait;
+                let hint = if waits {
+                    " (publish.when_unheard is \"wait\": nobody listens)"
+                } else {
+                    ""
+                };
+                let accounts = Box::new(accounts);
+                return Err(NodeError::NotDrained {
+                    left,
+                    waited,
+                    hint,
+                    accounts,
+                });
             }
             std::thread::sleep(LOOK);
         }

@@ -86,24 +86,40 @@ impl Config {
         outcomes.into_iter().filter_map(Result::err).collect()
     }
 
-    /// First eight bytes of the BLAKE3 hash of every section that can change a decision, in TOML: `ingest`,
-    /// `book`, `features`, `strategy`, and the score's back end. Cores, bus and journal cannot, so that a
-    /// replay on another layout has the same hash; the model has a hash of its own.
+    /// First eight bytes of the BLAKE3 hash of everything that can change a decision, in TOML: the sections
+    /// `ingest`, `book`, `features` and `strategy`, and the score's back end. Cores, bus, journal, and how much is
+    /// done at a time cannot, so that a replay on another layout has the same hash; the model has a hash of its
+    /// own.
     pub fn decision_hash(&self) -> u64 {
         #[derive(Serialize)]
-        struct Deciding<'a> {
+        struct Deciding {
             backend: pinion_score::Backend,
-            ingest: &'a IngestConfig,
-            book: &'a BookConfig,
-            features: &'a FeaturesConfig,
-            strategy: &'a StrategyConfig,
+            ingest: IngestConfig,
+            book: BookConfig,
+            features: FeaturesConfig,
+            strategy: StrategyConfig,
         }
+        let defaults = Self::default();
         let deciding = Deciding {
             backend: self.score.backend,
-            ingest: &self.ingest,
-            book: &self.book,
-            features: &self.features,
-            strategy: &self.strategy,
+            ingest: IngestConfig {
+                batch_max: defaults.ingest.batch_max,
+                rejects_max: defaults.ingest.rejects_max,
+                dead_letters: defaults.ingest.dead_letters,
+                ..self.ingest.clone()
+            },
+            book: BookConfig {
+                batch_max: defaults.book.batch_max,
+                ..self.book.clone()
+            },
+            features: FeaturesConfig {
+                batch_max: defaults.features.batch_max,
+                ..self.features.clone()
+            },
+            strategy: StrategyConfig {
+                batch_max: defaults.strategy.batch_max,
+                ..self.strategy.clone()
+            },
         };
         let text = toml::to_string(&deciding).expect("every configuration struct serialises");
         let hash = blake3::hash(text.as_bytes());
@@ -194,6 +210,8 @@ mod tests {
         let mut other = base.clone();
         other.engine.ring_records_max *= 2;
         other.bus.term_length *= 2;
+        other.strategy.batch_max *= 2;
+        other.ingest.dead_letters.entries_max *= 2;
         assert_eq!(base.decision_hash(), other.decision_hash());
         other.book.instruments_max += 1;
         assert_ne!(base.decision_hash(), other.decision_hash());
