@@ -53,6 +53,7 @@ pub fn run(arguments: &ConfigArguments, output: Output) -> Result<Ended, Failure
     report.look_at_model(&config);
     report.look_at_stages(&config);
     report.look_at_space(&config);
+    report.look_at_driver(&config);
     let mut out = Out::new();
     match output {
         Output::Json => out.json(&report)?,
@@ -177,6 +178,16 @@ impl Report {
             stage: stage.to_owned(),
             mib: taken as f64 / MIB,
         });
+    }
+
+    fn look_at_driver(&mut self, config: &Config) {
+        let is_external = config.bus.driver == DriverKind::External;
+        if is_external && !config.bus.dir.join("cnc.dat").exists() {
+            let dir = config.bus.dir.display();
+            self.findings.push(format!(
+                "bus.dir is {dir}, where no media driver lives; an engine would wait for one"
+            ));
+        }
     }
 
     fn look_at_space(&mut self, config: &Config) {

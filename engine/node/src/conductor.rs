@@ -9,8 +9,9 @@
 //! Invariant: nothing on a pinned core waits for an actor, and an actor never touches what an agent owns.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, System};
 use pinion_runtime::clock::{Clock, DriftCounters};
@@ -22,6 +23,9 @@ use crate::launch::{Engine, NodeError, Summary};
 
 /// How often the conductor looks for a signal.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often it is told that there is still no media driver.
+const BUS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs `engine` until `signal` is set or one of its agents ends, then drains and stops it.
 ///
@@ -35,6 +39,11 @@ pub fn conduct(engine: Engine, signal: &Signal) -> Result<Summary, NodeError> {
         drift: DriftCounters::new(engine.counters()),
         faults: engine.faults().clone(),
         told: BTreeMap::new(),
+        bus: BusWatch {
+            aeron_dir: engine.config().bus.aeron_dir(),
+            is_up: true,
+            told: None,
+        },
         interval,
     };
     let engine = Arc::new(engine);
@@ -110,7 +119,31 @@ struct Telemetry {
     drift: DriftCounters,
     faults: ErrorLog,
     told: BTreeMap<String, u64>,
+    bus: BusWatch,
     interval: Duration,
+}
+
+/// Tells when there is no media driver, and when there is one again.
+struct BusWatch {
+    aeron_dir: PathBuf,
+    is_up: bool,
+    told: Option<Instant>,
+}
+
+impl BusWatch {
+    fn look(&mut self, counters: &Counters) {
+        let was_up = std::mem::replace(&mut self.is_up, counters.value("ingest.bus.up") == Some(1));
+        let is_due = self.told.is_none_or(|told| told.elapsed() >= BUS_INTERVAL);
+        if !self.is_up && (was_up || is_due) {
+            self.told = Some(Instant::now());
+            tracing::warn!(
+                "no media driver lives in {}; nothing comes in until one does",
+                self.aeron_dir.display()
+            );
+        } else if self.is_up && !was_up {
+            tracing::info!("a media driver lives in {}", self.aeron_dir.display());
+        }
+    }
 }
 
 impl Actor for Telemetry {
@@ -127,6 +160,7 @@ impl Handler<Look> for Telemetry {
     fn handle(&mut self, _: Look, _: &mut Self::Context) {
         self.drift.set(&self.clock.reanchor());
         self.counters.heartbeat(self.clock.now_ns());
+        self.bus.look(&self.counters);
         for fault in self.faults.list() {
             let told = self.told.entry(fault.name.clone()).or_default();
             if fault.count > *told {

@@ -58,7 +58,8 @@ const ENVIRONMENT_OTHER: [&str; 1] = ["PINION_LOG"];
 struct Leaf {
     path: Vec<String>,
     value: Value,
-    key_origin: Origin,
+    /// Of each part of the path.
+    key_origins: Vec<Origin>,
     value_origin: Origin,
 }
 
@@ -148,20 +149,20 @@ fn file_leaves(path: &Path) -> Result<Vec<Leaf>, Finding> {
 fn walk(
     spanned: &DeTable<'_>,
     values: &Table,
-    path: &mut Vec<String>,
+    path: &mut Vec<(String, Origin)>,
     place: &impl Fn(Range<usize>) -> Origin,
     leaves: &mut Vec<Leaf>,
 ) {
     for (key, value) in spanned {
-        path.push(key.get_ref().to_string());
+        path.push((key.get_ref().to_string(), place(key.span())));
         match (value.get_ref(), &values[key.get_ref().as_ref()]) {
             (DeValue::Table(inner), Value::Table(table)) if !table.is_empty() => {
                 walk(inner, table, path, place, leaves);
             }
             (_, plain) => leaves.push(Leaf {
-                path: path.clone(),
+                path: path.iter().map(|(key, _)| key.clone()).collect(),
                 value: plain.clone(),
-                key_origin: place(key.span()),
+                key_origins: path.iter().map(|(_, origin)| origin.clone()).collect(),
                 value_origin: place(value.span()),
             }),
         }
@@ -174,10 +175,11 @@ fn environment_leaf(name: &str, text: &str) -> Leaf {
     let origin = Origin::Environment {
         name: name.to_owned(),
     };
+    let path: Vec<String> = path.split("__").map(str::to_owned).collect();
     Leaf {
-        path: path.split("__").map(str::to_owned).collect(),
+        key_origins: vec![origin.clone(); path.len()],
+        path,
         value: parse_value(text),
-        key_origin: origin.clone(),
         value_origin: origin,
     }
 }
@@ -190,10 +192,11 @@ fn flag_leaf(flag: &str) -> Result<Leaf, Finding> {
         let message = format!("found \"{flag}\", expected section.key=value");
         return Err(Finding::new(message, origin));
     };
+    let path: Vec<String> = path.trim().split('.').map(str::to_owned).collect();
     Ok(Leaf {
-        path: path.trim().split('.').map(str::to_owned).collect(),
+        key_origins: vec![origin.clone(); path.len()],
+        path,
         value: parse_value(text.trim()),
-        key_origin: origin.clone(),
         value_origin: origin,
     })
 }
@@ -224,11 +227,13 @@ fn place<T: DeserializeOwned>(
     let mut candidate = tree.clone();
     if !set(&mut candidate, &leaf.path, leaf.value.clone()) {
         let message = format!("{dotted} is below a value, expected a table there");
-        return Err(Finding::new(message, leaf.key_origin));
+        return Err(Finding::new(message, leaf.value_origin));
     }
     if let Err(error) = Value::Table(candidate.clone()).try_into::<T>() {
         let reason = error.message().trim().to_owned();
-        return Err(Finding::new(format!("{dotted}: {reason}"), leaf.value_origin));
+        let help = nearest_variant(&reason).map(|variant| format!("did you mean \"{variant}\"?"));
+        let finding = Finding::new(format!("{dotted}: {reason}"), leaf.value_origin);
+        return Err(help.into_iter().fold(finding, Finding::with_help));
     }
     *tree = candidate;
     Ok((dotted, leaf.value_origin))
@@ -248,11 +253,24 @@ fn known(tree: &Table, leaf: &Leaf) -> Result<(), Finding> {
                     .collect::<String>();
                 let message = format!("unknown key {prefix}{key}");
                 let help = suggestion(tree, table, &prefix, key);
-                return Err(Finding::new(message, leaf.key_origin.clone()).with_help(help));
+                return Err(Finding::new(message, leaf.key_origins[depth].clone()).with_help(help));
             }
         }
     }
     Ok(())
+}
+
+/// Of a message "unknown variant `x`, expected `y` or `z`", the expected one that is nearest to the one found.
+fn nearest_variant(message: &str) -> Option<&str> {
+    let rest = message.strip_prefix("unknown variant ")?;
+    let mut named = rest.split('`').skip(1).step_by(2);
+    let found = named.next()?;
+    let nearest = named
+        .map(|variant| (strsim::damerau_levenshtein(variant, found), variant))
+        .min()?;
+    Some(nearest)
+        .filter(|(distance, variant)| *distance <= 1 + variant.len() / 3)
+        .map(|(_, variant)| variant)
 }
 
 /// The nearest sibling, else the same key in another section, else all siblings.
@@ -419,6 +437,26 @@ mod tests {
             &[("PINION_JORNAL__FSYNC", "never")],
             &[],
             &["PINION_JORNAL__FSYNC", "did you mean journal?"],
+        );
+    }
+
+    #[test]
+    fn misspelt_section_is_refused_at_its_heading() {
+        check_refused(
+            "[jurnal]\n\nfsync = \"never\"\n",
+            &[],
+            &[],
+            &["pinion.toml:1:2", "did you mean journal?"],
+        );
+    }
+
+    #[test]
+    fn misspelt_value_is_refused_with_a_suggestion() {
+        check_refused(
+            "",
+            &[],
+            &["journal.fsync=nevr"],
+            &["unknown variant", "did you mean \"never\"?"],
         );
     }
 
