@@ -130,7 +130,7 @@ fn verdict_text(out: &mut Out, verdict: &Verdict) -> Result<(), Failure> {
         ["", "market", "payments"].map(str::to_owned).to_vec(),
         row("inputs", |lane| grouped(lane.inputs)),
         row("decisions compared", |lane| grouped(lane.compared)),
-        row("different", |lane| grouped(lane.different)),
+        row("different, missing, extra", |lane| grouped(lane.different)),
         row("undecided", |lane| grouped(lane.undecided)),
         row("decision hash", |lane| hash_text(lane.decision_hash)),
     ];
