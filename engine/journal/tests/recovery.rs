@@ -260,10 +260,7 @@ fn punch_hole(config: &JournalConfig) -> (u64, usize) {
 #[test]
 fn hole_that_was_never_durable_is_a_tear_and_what_follows_is_counted() {
     let dir = tempfile::tempdir().unwrap();
-    let config = JournalConfig {
-        fsync_interval_ms: 60_000,
-        ..config(dir.path(), FsyncPolicy::Interval)
-    };
+    let config = config(dir.path(), FsyncPolicy::Never);
     punch_hole(&config);
     let (items, Tail::Torn(tear)) = read_all(dir.path()).unwrap() else {
         panic!("a hole is not clean")
