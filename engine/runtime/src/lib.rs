@@ -30,6 +30,7 @@ pub mod clock;
 
 pub mod counters;
 pub mod faults;
+pub mod locks;
 pub mod mapped;
 
 pub mod control;

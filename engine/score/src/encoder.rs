@@ -26,17 +26,11 @@ impl Encoder {
     /// # Errors
     /// Whatever is wrong with the model's files or the library.
     pub fn load(config: &ScoreConfig, model: &ModelFolder) -> Result<Self, ScoreError> {
-        let manifest = &model.manifest.encoder;
-        let bytes = model.read(&manifest.file, &manifest.sha256)?;
         match config.backend {
-            Backend::Native => {
-                let path = model.path(&manifest.file);
-                let features = model.manifest.features.len();
-                let encoder = NativeEncoder::parse(&bytes, features, manifest.dimensions)
-                    .map_err(|reason| ScoreError::Malformed { path, reason })?;
-                Ok(Self::Native(encoder))
-            }
+            Backend::Native => Ok(Self::Native(NativeEncoder::load(model)?)),
             Backend::Onnx => {
+                let manifest = &model.manifest.encoder;
+                let bytes = model.read(&manifest.file, &manifest.sha256)?;
                 let library = crate::library::find(Path::new(&config.library))?;
                 Ok(Self::Onnx(Box::new(OnnxEncoder::load(
                     &library,

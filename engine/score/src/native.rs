@@ -13,6 +13,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::ScoreError;
+use crate::manifest::ModelFolder;
+
 /// Added under the root of the length, as in the graph.
 const LENGTH_EPSILON: f32 = 1e-12;
 
@@ -39,6 +42,19 @@ struct Layer {
 }
 
 impl NativeEncoder {
+    /// Takes the weights of the model in a folder.
+    ///
+    /// # Errors
+    /// The encoder's file cannot be read, is not the manifest's, or has other shapes.
+    pub fn load(model: &ModelFolder) -> Result<Self, ScoreError> {
+        let encoder = &model.manifest.encoder;
+        let bytes = model.read(&encoder.file, &encoder.sha256)?;
+        Self::parse(&bytes, model.manifest.features.len(), encoder.dimensions).map_err(|reason| {
+            let path = model.path(&encoder.file);
+            ScoreError::Malformed { path, reason }
+        })
+    }
+
     /// Takes the weights out of an ONNX file.
     ///
     /// # Errors

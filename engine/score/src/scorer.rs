@@ -57,12 +57,7 @@ impl Scorer {
         let manifest = &model.manifest;
         let (features, dimensions) = (manifest.features.len(), manifest.encoder.dimensions);
         let bank = read_bank(&model)?;
-        let onnx = model.read(&manifest.encoder.file, &manifest.encoder.sha256)?;
-        let oracle =
-            NativeEncoder::parse(&onnx, features, dimensions).map_err(|reason| ScoreError::Malformed {
-                path: model.path(&manifest.encoder.file),
-                reason,
-            })?;
+        let oracle = NativeEncoder::load(&model)?;
         let mut scorer = Self {
             encoder: Encoder::load(config, &model)?,
             oracle,

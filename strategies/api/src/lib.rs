@@ -25,7 +25,7 @@ pub use parameters::{ParameterError, Parameters};
 pub use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 pub use pinion_schemas::records::{
     BookRecord, MarketRecord, Origin, PaymentRecord, REASONS_MAX, Score, ScoredRecord, TopOfBook,
-    market_kind, payment_kind,
+    decision_flag, market_kind, payment_kind,
 };
 pub use pinion_schemas::wire::{Action, Side, Verdict};
 

@@ -10,11 +10,9 @@
 //! Invariant: a higher score never gives a milder answer.
 
 use pinion_strategies_api::{
-    Action, Answer, Descriptor, ParameterError, Parameters, PaymentStrategy, ScoredRecord, reasons,
+    Action, Answer, Descriptor, ParameterError, Parameters, PaymentStrategy, ScoredRecord, decision_flag,
+    reasons,
 };
-
-/// Bit of `Score::flags` and `Origin::flags`: there is no score.
-const DEGRADED: u8 = 2;
 
 /// The module.
 #[derive(Clone, Debug)]
@@ -60,7 +58,7 @@ impl ScoreBands {
 
     /// The band of the score alone, and why.
     fn band(&self, payment: &ScoredRecord) -> (Action, Option<u16>) {
-        if payment.score.flags & DEGRADED != 0 {
+        if payment.score.flags & decision_flag::DEGRADED != 0 {
             return (Action::Review, Some(reasons::DEGRADED));
         }
         match payment.score.score {
@@ -142,7 +140,7 @@ mod tests {
     #[test]
     fn payment_without_a_score_is_reviewed() {
         let mut payment = kit::payment(0.0, 100);
-        payment.score.flags = DEGRADED;
+        payment.score.flags = decision_flag::DEGRADED;
         let answer = kit::decide(&mut strategy(&[]).unwrap(), &payment);
         assert_eq!(
             (answer.action, answer.reasons()),

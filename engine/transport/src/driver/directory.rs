@@ -9,14 +9,10 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+
+use pinion_runtime::locks::lock_alone;
 
 use crate::error::DriverError;
-
-/// How long a lock that another holds is waited for, and how often it is looked at.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
-const LOCK_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Mode of our folder and of the driver's directory in it.
 pub(crate) const DIR_MODE: u32 = 0o750;
@@ -103,17 +99,10 @@ fn lock(path: &Path) -> Result<File, DriverError> {
         .mode(0o600)
         .open(&place)
         .map_err(|error| unusable(&place, error.to_string()))?;
-    // A process that was killed keeps its locks until the system has taken it apart.
-    let begun = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_WAIT_MAX => {
-                thread::sleep(LOCK_LOOK_EVERY);
-            }
-            Err(TryLockError::WouldBlock) => return Err(DriverError::InUse { dir: path.to_owned() }),
-            Err(TryLockError::Error(error)) => return Err(unusable(&place, error.to_string())),
-        }
+    match lock_alone(&file) {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DriverError::InUse { dir: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(unusable(&place, error.to_string())),
     }
 }
 
