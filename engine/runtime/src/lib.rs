@@ -37,3 +37,5 @@ pub mod control;
 pub mod shutdown;
 
 pub mod heap;
+pub mod math;
+pub mod memory;

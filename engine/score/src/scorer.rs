@@ -8,6 +8,7 @@
 
 use std::path::Path;
 
+use pinion_runtime::math::{exp, ln};
 use pinion_schemas::records::{FEATURES_MAX, NEIGHBOURS_MAX, REASONS_MAX, Score, decision_flag};
 
 use crate::bank::{Bank, Neighbour};
@@ -191,48 +192,12 @@ fn name_reasons(score: &mut Score, vector: &[f32], (mean, scale): (&[f32], &[f32
     score.reason_count = count as u8;
 }
 
-/// e^x to within 1e-14, from additions and multiplications alone: the same bits on every machine, which the
-/// platform's own function does not promise.
-fn exp(x: f64) -> f64 {
-    const TERMS: usize = 14;
-    let x = x.clamp(-700.0, 700.0);
-    let halvings = (x * std::f64::consts::LOG2_E + if x < 0.0 { -0.5 } else { 0.5 }) as i64;
-    let rest = x - halvings as f64 * std::f64::consts::LN_2;
-    let mut sum = 1.0;
-    for term in (1..TERMS).rev() {
-        sum = 1.0 + sum * rest / term as f64;
-    }
-    sum * f64::from_bits(((1023 + halvings) as u64) << 52)
-}
-
-/// The natural logarithm of a normal positive number, likewise.
-fn ln(x: f64) -> f64 {
-    const TERMS: i32 = 25;
-    let bits = x.to_bits();
-    let exponent = (bits >> 52) as i64 - 1023;
-    let mantissa = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52));
-    let ratio = (mantissa - 1.0) / (mantissa + 1.0);
-    let square = ratio * ratio;
-    let mut sum = 0.0;
-    for term in (0..TERMS).rev() {
-        sum = sum * square + 1.0 / f64::from(2 * term + 1);
-    }
-    2.0 * ratio * sum + exponent as f64 * std::f64::consts::LN_2
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     proptest! {
-        #[test]
-        fn prop_exp_and_ln_agree_with_the_platform(x in -30.0_f64..30.0) {
-            prop_assert!((exp(x) / x.exp() - 1.0).abs() < 1e-12, "{} {}", exp(x), x.exp());
-            let y = x.exp();
-            prop_assert!((ln(y) - y.ln()).abs() < 1e-12 * (1.0 + y.ln().abs()), "{} {}", ln(y), y.ln());
-        }
-
         #[test]
         fn prop_calibrated_score_is_a_probability(share in 0.0_f64..=1.0, slope in 0.1_f32..4.0) {
             let score = calibrate(share, Calibration { slope, intercept: -1.0 });
