@@ -9,7 +9,8 @@
 //!
 //! Start at [`agent`]; [`ring`] joins agents; [`runner`], [`composite`] and [`invoker`] drive them, [`cores`]
 //! says which thread goes where. [`clock`] tells the time, [`counters`] and [`faults`] tell what happened,
-//! [`control`] and [`shutdown`] are how the control plane speaks to agents. [`heap`] is for tests.
+//! [`control`] and [`shutdown`] are how the control plane speaks to agents, [`state`] is how what an agent knows
+//! is kept and brought back. [`heap`] is for tests.
 //!
 //! Invariant: after its start nothing here allocates, frees, locks or waits on an agent's thread, except for the
 //! idle strategy, whose purpose it is.
@@ -35,6 +36,8 @@ pub mod mapped;
 
 pub mod control;
 pub mod shutdown;
+
+pub mod state;
 
 pub mod heap;
 pub mod math;
