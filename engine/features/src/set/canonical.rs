@@ -188,9 +188,116 @@ mod tests {
         FeatureSet::parse(PAYMENTS_V1).unwrap()
     }
 
+    /// A set of one feature with these keys.
+    fn set_of(keys: &str) -> FeatureSet {
+        let text = format!("name = \"s\"\nversion = 1\n[[feature]]\nname = \"a\"\n{keys}\n");
+        FeatureSet::parse(&text).expect(keys)
+    }
+
+    #[track_caller]
+    fn check(keys: &str, expected: &[&str]) {
+        assert_eq!(slot_lines(&set_of(keys)), expected);
+    }
+
+    const COUNT: &str = "aggregate = \"count\"\nentity = \"card\"\nwindow = \"1m\"\n";
+
     /// A model is refused when this changes: change it knowingly.
     #[test]
     fn golden_hash_of_payments_v1() {
         assert_eq!(format!("{:016x}", hash(&payments_v1())), "1b20c8212e45f606");
+    }
+
+    #[test]
+    fn golden_lines() {
+        check("transform = \"is_night\"\nhour_max = 6", &["a = is_night(6)"]);
+        check("transform = \"hour\"", &["a_sin = hour.sin", "a_cos = hour.cos"]);
+        check(
+            "transform = \"one_hot\"\nsource = \"outcome\"",
+            &[
+                "a_unknown = one_hot(outcome).unknown",
+                "a_approved = one_hot(outcome).approved",
+                "a_declined = one_hot(outcome).declined",
+            ],
+        );
+        check(
+            COUNT,
+            &[
+                "a = count event=transaction entity=card filter=none window=sliding:60000000000 delay=0 \
+                 precision=exact current=true missing=00000000",
+            ],
+        );
+        check(
+            "aggregate = \"decayed_sum\"\nsource = \"amount_minor\"\nhalf_life = \"1us\"\nwindow = \"forever\"
+             entity = [\"terminal\", \"customer\"]\nevent = \"label\"\nmissing = -1
+             filter = { verdict = [\"fraud\", \"genuine\"], amount_minor = { min = 5, max = 9 } }",
+            &[
+                "a = decayed_sum(amount_minor) half_life=1000 event=label entity=customer+terminal \
+                 filter=amount_minor:between:5,9&verdict:in:1,2 window=forever delay=0 precision=exact \
+                 missing=bf800000",
+            ],
+        );
+    }
+
+    #[test]
+    fn name_version_and_descriptions_of_a_set_are_not_its_meaning() {
+        let mut set = payments_v1();
+        let expected = hash(&set);
+        set.name = "other".to_owned();
+        set.version = 9;
+        set.description = "words".to_owned();
+        set.features[3].description = "words".to_owned();
+        assert_eq!(hash(&set), expected);
+        set.features[3].missing = 1.0;
+        assert_ne!(hash(&set), expected);
+    }
+
+    #[test]
+    fn every_key_is_a_part_of_the_meaning() {
+        let mut hashes = vec![hash(&set_of(COUNT))];
+        for (key, other) in [
+            ("\"count\"", "\"rate\"\nper = \"1h\""),
+            ("\"count\"", "\"rate\"\nper = \"2h\""),
+            ("card", "device"),
+            ("\"1m\"", "\"2m\""),
+            ("\"1m\"", "{ tumbling = \"1m\" }"),
+            ("\"1m\"", "{ last = 5 }"),
+            ("\"1m\"", "\"1m\"\ndelay = \"1m\""),
+            ("\"1m\"", "\"1m\"\nevent = \"label\""),
+            ("\"1m\"", "\"1m\"\nmissing = 1"),
+            ("\"1m\"", "\"1m\"\nincludes_current = false"),
+            ("\"1m\"", "\"1m\"\nprecision = { bucketed = \"1s\" }"),
+            ("\"1m\"", "\"1m\"\nfilter = { outcome = \"declined\" }"),
+            ("\"1m\"", "\"1m\"\nfilter = { outcome = \"approved\" }"),
+        ] {
+            let changed = hash(&set_of(&COUNT.replace(key, other)));
+            assert!(!hashes.contains(&changed), "{other}");
+            hashes.push(changed);
+        }
+    }
+
+    #[test]
+    fn set_that_begins_with_another_has_its_hash_over_the_first_slots() {
+        let (mut shorter, longer) = (payments_v1(), payments_v1());
+        shorter.features.truncate(4);
+        assert_eq!(hash_of_first(&longer, 4), Some(hash(&shorter)));
+        assert_eq!(hash_of_first(&longer, 15), Some(hash(&longer)));
+        assert_eq!(hash_of_first(&longer, 16), None);
+    }
+
+    /// Each ratio is of the one before it, twice.
+    #[test]
+    fn ratio_of_ratios_has_a_short_line() {
+        let ratio = |index: usize| {
+            let before = index - 1;
+            format!("[[feature]]\nname = \"r{index}\"\nratio = [\"r{before}\", \"r{before}\"]\n")
+        };
+        let first = "name = \"s\"\nversion = 1\n[[feature]]\nname = \"r0\"\ntransform = \"is_weekend\"\n";
+        let text = first.to_owned() + &(1..64).map(ratio).collect::<String>();
+        let lines = slot_lines(&FeatureSet::parse(&text).unwrap());
+        assert_eq!(
+            lines[1],
+            "r1 = ratio({is_weekend} / {is_weekend}) missing=00000000"
+        );
+        assert!(lines.iter().all(|line| line.len() < 200), "{lines:?}");
     }
 }

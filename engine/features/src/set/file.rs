@@ -260,3 +260,732 @@ fn refuse_too_many(sections: &[Section<'_>], read: &[Option<Feature>]) {
         section.refuse("name", &wrong);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::set::names::FILTER_FIELDS;
+    use crate::set::{
+        Aggregate, Condition, DAY_NS, Entity, EntityKey, EventKind, FeatureKind, Field, Filter, FilterField,
+        Precision, Test, Transform, Window, WindowFeature,
+    };
+
+    const SET: &str = "name = \"s\"\nversion = 1\n";
+
+    /// A count to which a case adds keys.
+    const COUNT: &str = "aggregate = \"count\"\nentity = \"card\"\nwindow = \"1d\"\n";
+
+    /// A set of features named a, b, c and so on, each with the keys given.
+    fn set_of(features: &[&str]) -> String {
+        let names = ('a'..='z').map(String::from);
+        let tables = names
+            .zip(features)
+            .map(|(name, keys)| format!("\n[[feature]]\nname = \"{name}\"\n{keys}"));
+        SET.chars().chain(tables.collect::<String>().chars()).collect()
+    }
+
+    /// What is found in a text, one line each, with the line and column of its place.
+    fn findings(text: &str) -> Vec<String> {
+        let placed = |finding: SetFinding| {
+            let (line, column) = line_and_column(text, finding.span.clone().expect("a place").start);
+            format!("{line}:{column}: {finding}")
+        };
+        let found = FeatureSet::parse(text).expect_err("a text that is refused");
+        found.into_iter().map(placed).collect()
+    }
+
+    #[track_caller]
+    fn check_text(text: &str, expected: &[&str]) {
+        assert_eq!(findings(text), expected, "{text}");
+    }
+
+    /// One feature, named a, with one thing wrong.
+    #[track_caller]
+    fn check(keys: &str, expected: &str) {
+        let found = FeatureSet::parse(&set_of(&[keys])).expect_err(keys);
+        let found: Vec<String> = found.iter().map(SetFinding::to_string).collect();
+        assert_eq!(found, [format!("feature \"a\": {expected}")], "{keys}");
+    }
+
+    /// The same of a count that has further keys.
+    #[track_caller]
+    fn check_count(keys: &str, expected: &str) {
+        check(&format!("{COUNT}{keys}"), expected);
+    }
+
+    /// The kind of one feature that is accepted.
+    #[track_caller]
+    fn accepted(keys: &str) -> FeatureKind {
+        let set = FeatureSet::parse(&set_of(&[keys])).expect(keys);
+        set.features[0].kind.clone()
+    }
+
+    #[test]
+    fn set_without_name_version_or_features_is_refused() {
+        check_text(
+            "",
+            &[
+                "1:1: name is missing, expected lower-case words joined by hyphens",
+                "1:1: version is missing, expected a whole number, 1 or more",
+                "1:1: feature is missing, expected one [[feature]] or more",
+            ],
+        );
+        check_text(
+            "name = \"S 1\"\nversion = 0\nfeature = []\ndescripton = 1\n",
+            &[
+                "1:8: name is \"S 1\", expected lower-case words joined by hyphens",
+                "2:11: version is 0, expected a whole number, 1 to 4294967295",
+                "3:11: feature is [], expected one [[feature]] or more",
+                "4:1: unknown key descripton; did you mean description?",
+            ],
+        );
+        let expected = "feature is \"a\", expected one [[feature]] or more";
+        check_text(
+            &format!("{SET}feature = \"a\"\n"),
+            &[&format!("3:11: {expected}")],
+        );
+    }
+
+    #[test]
+    fn broken_toml_is_refused_with_its_place() {
+        let found = FeatureSet::parse("name = \"s\nversion = 1\nversion = 2\n").unwrap_err();
+        assert!(found.len() > 1, "{found:?}");
+        assert!(found.iter().all(|finding| finding.span.is_some()), "{found:?}");
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_found_at_once_with_its_place() {
+        let text = set_of(&[
+            "agregate = \"count\"\n",
+            "aggregate = \"cuont\"\nentity = [\"card\", \"terminl\"]\nwindow = \"10x\"\ndelay = \"366d\"\n",
+            "ratio = [\"a\", \"d\"]\n",
+        ]);
+        check_text(
+            &text,
+            &[
+                "6:1: feature \"a\": unknown key agregate; did you mean aggregate?",
+                "10:13: feature \"b\": aggregate is \"cuont\", expected one of count, sum, mean, variance, \
+                 standard_deviation, min, max, first, last, time_since_last, distinct, decayed_sum, decayed_mean, \
+                 rate, z_score; did you mean \"count\"?",
+                "11:19: feature \"b\": entity is \"terminl\", expected one of customer, terminal, card, merchant, \
+                 device, account; did you mean \"terminal\"?",
+                "12:10: feature \"b\": window is \"10x\", expected a whole number and a unit of ns, us, ms, s, m, \
+                 h, d, such as \"10m\"",
+                "13:9: feature \"b\": delay is \"366d\", expected 0s to 365d",
+                "17:15: feature \"c\": ratio is \"d\", expected the name of a feature before this one; did you \
+                 mean \"a\"?",
+            ],
+        );
+    }
+
+    #[test]
+    fn name_that_is_no_name_or_is_taken_is_refused() {
+        let weekend = "transform = \"is_weekend\"\n";
+        let named = |names: &[&str]| {
+            let table = |name: &&str| format!("[[feature]]\nname = {name}\n{weekend}");
+            SET.to_owned() + &names.iter().map(table).collect::<String>()
+        };
+        for name in ["", "A", "a b", "a__b", "_a", "a_", "1a", "a-b", "ä"] {
+            let expected = "expected lower-case words joined by underscores";
+            let expected = format!("4:8: feature \"{name}\": name is \"{name}\", {expected}");
+            check_text(&named(&[&format!("\"{name}\"")]), &[&expected]);
+        }
+        check_text(
+            &named(&["\"a\"", "1"]),
+            &["7:8: feature 2: name is 1, expected lower-case words joined by underscores"],
+        );
+        check_text(
+            &format!("{SET}[[feature]]\n{weekend}"),
+            &["3:1: feature 1: name is missing, expected lower-case words joined by underscores"],
+        );
+        check_text(
+            &named(&["\"a\"", "\"a\""]),
+            &["7:8: feature \"a\": name is taken, expected a name that no other feature has"],
+        );
+        check_text(
+            &format!(
+                "{}[[feature]]\nname = \"a_cos\"\n{weekend}",
+                set_of(&["transform = \"hour\"\n"])
+            ),
+            &[
+                "8:8: feature \"a_cos\": name gives a slot \"a_cos\", as feature \"a\" does, expected another name",
+            ],
+        );
+        let one_hot = set_of(&["transform = \"one_hot\"\nsource = \"channel\"\n"]);
+        check_text(
+            &format!("{one_hot}[[feature]]\nname = \"a_atm\"\n{weekend}"),
+            &[
+                "9:8: feature \"a_atm\": name gives a slot \"a_atm\", as feature \"a\" does, expected another name",
+            ],
+        );
+    }
+
+    #[test]
+    fn feature_of_no_kind_or_of_two_is_refused() {
+        check(
+            "",
+            "transform is missing, expected one of transform, aggregate, ratio",
+        );
+        check(
+            &format!("transform = \"hour\"\n{COUNT}"),
+            "aggregate stands beside transform, expected one of them",
+        );
+        check("colour = 1\ntransform = \"hour\"\n", &unknown("colour"));
+        check(
+            "transform = \"huor\"\n",
+            &format!("transform is \"huor\", {TRANSFORM}; did you mean \"hour\"?"),
+        );
+        check("transform = 1\n", &format!("transform is 1, {TRANSFORM}"));
+    }
+
+    const TRANSFORM: &str = "expected one of raw, log, hour, weekday, is_night, is_weekend, one_hot";
+
+    fn unknown(key: &str) -> String {
+        format!("unknown key {key}; expected one of: {}", KEYS.join(", "))
+    }
+
+    #[test]
+    fn transform_without_its_keys_or_with_others_is_refused() {
+        let numbers = "one of amount_minor, currency, merchant_category, channel, outcome";
+        check(
+            "transform = \"raw\"\n",
+            &format!("source is missing, expected {numbers} with transform = \"raw\""),
+        );
+        check(
+            "transform = \"log\"\nsource = \"fraud\"\n",
+            &format!("source is \"fraud\", expected {numbers} with transform = \"log\""),
+        );
+        check(
+            "transform = \"one_hot\"\nsource = \"currency\"\n",
+            "source is \"currency\", expected channel or outcome with transform = \"one_hot\"",
+        );
+        check(
+            "transform = \"is_night\"\n",
+            "hour_max is missing, expected a whole number, 0 to 23",
+        );
+        check(
+            "transform = \"is_night\"\nhour_max = 24\n",
+            "hour_max is 24, expected a whole number, 0 to 23",
+        );
+        check(
+            "transform = \"hour\"\nhour_max = 6\n",
+            "hour_max has no meaning for transform = \"hour\"",
+        );
+        check(
+            "transform = \"hour\"\nsource = \"channel\"\n",
+            "source has no meaning for transform = \"hour\"",
+        );
+        for key in [
+            "entity",
+            "event",
+            "filter",
+            "window",
+            "delay",
+            "precision",
+            "includes_current",
+        ] {
+            let keys = format!("transform = \"hour\"\n{key} = \"1d\"\n");
+            check(&keys, &format!("{key} has no meaning for a transform"));
+        }
+        check(
+            "transform = \"hour\"\nmissing = 0\n",
+            "missing has no meaning for a transform",
+        );
+    }
+
+    #[test]
+    fn aggregate_without_its_keys_or_with_others_is_refused() {
+        check(
+            "aggregate = \"count\"\nwindow = \"1d\"\n",
+            "entity is missing, expected an id field or a list of two",
+        );
+        check(
+            "aggregate = \"count\"\nentity = \"card\"\n",
+            "window is missing, expected a duration, \"forever\", { tumbling = \"1d\" } or { last = 100 }",
+        );
+        let sum = COUNT.replace("count", "sum");
+        check(
+            &sum,
+            "source is missing, expected amount_minor or fraud with aggregate = \"sum\"",
+        );
+        check(
+            &format!("{sum}source = \"amount\"\n"),
+            "source is \"amount\", expected amount_minor or fraud with aggregate = \"sum\"",
+        );
+        check(
+            &format!("{}half_life = \"1h\"\n", COUNT.replace("count", "decayed_sum")),
+            "source is missing, expected amount_minor with aggregate = \"decayed_sum\"",
+        );
+        check(
+            &format!(
+                "{}source = \"amount_minor\"\n",
+                COUNT.replace("count", "decayed_mean")
+            ),
+            "half_life is missing, expected a duration, such as \"1h\"",
+        );
+        check(
+            &COUNT.replace("count", "rate"),
+            "per is missing, expected a duration, such as \"1h\"",
+        );
+        for key in ["source", "half_life", "per"] {
+            let expected = format!("{key} has no meaning for aggregate = \"count\"");
+            check_count(&format!("{key} = \"1h\"\n"), &expected);
+        }
+        check_count("hour_max = 6\n", "hour_max has no meaning for an aggregate");
+        check_count(
+            "event = \"label\"\nincludes_current = true\n",
+            "includes_current has no meaning for event = \"label\"",
+        );
+    }
+
+    #[test]
+    fn value_of_the_wrong_type_or_range_is_refused() {
+        check_count("missing = nan\n", "missing is nan, expected a finite number");
+        check_count("missing = -inf\n", "missing is -inf, expected a finite number");
+        check_count("missing = 1e39\n", "missing is 1e39, expected a finite number");
+        check_count("missing = \"0\"\n", "missing is \"0\", expected a finite number");
+        check_count(
+            "includes_current = 1\n",
+            "includes_current is 1, expected true or false",
+        );
+        check_count("description = 1\n", "description is 1, expected text");
+        check_count("delay = 7\n", &format!("delay is 7, expected {DURATION}"));
+        check_count("delay = \"7\"\n", &format!("delay is \"7\", expected {DURATION}"));
+        check_count(
+            "delay = \"-7d\"\n",
+            &format!("delay is \"-7d\", expected {DURATION}"),
+        );
+        check_count(
+            "event = \"labels\"\n",
+            "event is \"labels\", expected one of transaction, label, account; did you mean \"label\"?",
+        );
+        check_count(
+            "precision = \"exat\"\n",
+            &format!("precision is \"exat\", {PRECISION}; did you mean \"exact\"?"),
+        );
+        check_count("precision = 1\n", &format!("precision is 1, {PRECISION}"));
+        check_count("precision = {}\n", &format!("precision is {{}}, {PRECISION}"));
+        check_count(
+            "precision = { bucket = \"1m\" }\n",
+            "unknown key precision.bucket; did you mean precision.bucketed?",
+        );
+        check_count(
+            "precision = { bucketed = \"0s\" }\n",
+            "precision.bucketed is \"0s\", expected 1ns to 365d",
+        );
+    }
+
+    const DURATION: &str = "a whole number and a unit of ns, us, ms, s, m, h, d, such as \"10m\"";
+    const PRECISION: &str = "expected \"exact\" or { bucketed = \"1m\" }";
+
+    #[test]
+    fn window_that_is_none_is_refused() {
+        let check = |window: &str, expected: &str| check(&COUNT.replace("\"1d\"", window), expected);
+        let windows = "expected a duration, \"forever\", { tumbling = \"1d\" } or { last = 100 }";
+        check("\"0d\"", "window is \"0d\", expected 1ns to 365d");
+        check("\"366d\"", "window is \"366d\", expected 1ns to 365d");
+        check("\"1 d\"", &format!("window is \"1 d\", expected {DURATION}"));
+        check(
+            "\"for_ever\"",
+            &format!("window is \"for_ever\", {windows}; did you mean \"forever\"?"),
+        );
+        check("86400", &format!("window is 86400, {windows}"));
+        check(
+            "{ last = 1, tumbling = \"1d\" }",
+            &format!("window is {{ last = 1, tumbling = \"1d\" }}, {windows}"),
+        );
+        check(
+            "{ last = 16385 }",
+            "window.last is 16385, expected a whole number, 1 to 16384",
+        );
+        check(
+            "{ lats = 5 }",
+            "unknown key window.lats; did you mean window.last?",
+        );
+        check(
+            "{ tumbling = \"366d\" }",
+            "window.tumbling is \"366d\", expected 1ns to 365d",
+        );
+    }
+
+    #[test]
+    fn entity_that_is_none_is_refused() {
+        let check = |entity: &str, expected: &str| check(&COUNT.replace("\"card\"", entity), expected);
+        check(
+            "[\"card\"]",
+            "entity is [\"card\"], expected an id field or a list of two",
+        );
+        check(
+            "[\"card\", \"card\"]",
+            "entity is [\"card\", \"card\"], expected two different id fields",
+        );
+        let entities = "expected one of customer, terminal, card, merchant, device, account";
+        check("\"issuer\"", &format!("entity is \"issuer\", {entities}"));
+        check(
+            "\"custmer\"",
+            &format!("entity is \"custmer\", {entities}; did you mean \"customer\"?"),
+        );
+    }
+
+    #[test]
+    fn filter_that_is_none_is_refused() {
+        let check = |filter: &str, expected: &str| check_count(&format!("filter = {filter}\n"), expected);
+        check(
+            "\"declined\"",
+            "filter is \"declined\", expected a table of fields, such as { outcome = \"declined\" }",
+        );
+        check("{}", "filter is {}, expected at least one field");
+        check(
+            "{ outcme = \"declined\" }",
+            "unknown key filter.outcme; did you mean filter.outcome?",
+        );
+        check(
+            "{ outcome = \"decline\" }",
+            "filter.outcome is \"decline\", expected one of unknown, approved, declined; did you mean \"declined\"?",
+        );
+        check(
+            "{ outcome = [] }",
+            "filter.outcome is [], expected at least one value",
+        );
+        check(
+            "{ outcome = { min = 1 } }",
+            "filter.outcome is { min = 1 }, expected one of unknown, approved, declined",
+        );
+        check(
+            "{ currency = \"EUR\" }",
+            "filter.currency is \"EUR\", expected a whole number, 0 to 999",
+        );
+        check(
+            "{ merchant_category = [5411, 10000] }",
+            "filter.merchant_category is 10000, expected a whole number, 0 to 9999",
+        );
+        check(
+            "{ amount_minor = {} }",
+            "filter.amount_minor is {}, expected min or max or both",
+        );
+        check(
+            "{ amount_minor = { mn = 1 } }",
+            "unknown key filter.amount_minor.mn; did you mean filter.amount_minor.min?",
+        );
+        check(
+            "{ amount_minor = { min = 2, max = 1 } }",
+            "filter.amount_minor is { min = 2, max = 1 }, expected min no greater than max",
+        );
+        check(
+            "{ fraud = true }",
+            "unknown key filter.fraud; expected one of: amount_minor, currency, merchant_category, channel, outcome",
+        );
+        check_count(
+            "event = \"label\"\nfilter = { channel = \"atm\" }\n",
+            "unknown key filter.channel; expected one of: amount_minor, verdict, label_source",
+        );
+        check_count(
+            "filter = { verdict = \"fraud\" }\n",
+            "unknown key filter.verdict; expected one of: amount_minor, currency, merchant_category, channel, outcome",
+        );
+    }
+
+    #[test]
+    fn ratio_of_what_is_not_before_it_is_refused() {
+        let check = |ratio: &str, expected: &str| {
+            let weekend = "transform = \"is_weekend\"\n";
+            let text = set_of(&[weekend, "transform = \"hour\"\n", ratio, weekend]);
+            let found = FeatureSet::parse(&text).expect_err(ratio);
+            let found: Vec<String> = found.iter().map(SetFinding::to_string).collect();
+            assert_eq!(found, [format!("feature \"c\": {expected}")], "{ratio}");
+        };
+        check(
+            "ratio = \"a\"\n",
+            "ratio is \"a\", expected a list of two features before this one",
+        );
+        check(
+            "ratio = [\"a\"]\n",
+            "ratio is [\"a\"], expected a list of two features before this one",
+        );
+        check(
+            "ratio = [\"a\", \"d\"]\n",
+            "ratio is \"d\", expected a feature before this one",
+        );
+        check(
+            "ratio = [\"c\", \"a\"]\n",
+            "ratio is \"c\", expected a feature before this one",
+        );
+        check(
+            "ratio = [\"a\", \"amount\"]\n",
+            "ratio is \"amount\", expected the name of a feature before this one",
+        );
+        check(
+            "ratio = [\"b\", \"a\"]\n",
+            "ratio is \"b\", expected a feature of one slot, it has 2",
+        );
+        check(
+            "ratio = [\"a\", \"a\"]\nwindow = \"1d\"\n",
+            "window has no meaning for a ratio",
+        );
+        check(
+            "ratio = [\"a\", \"a\"]\nsource = \"fraud\"\n",
+            "source has no meaning for a ratio",
+        );
+    }
+
+    #[test]
+    fn combination_that_cannot_be_computed_is_refused() {
+        let check = |keys: &str, expected: &str| check(&format!("entity = \"card\"\n{keys}\n"), expected);
+        check(
+            "aggregate = \"mean\"\nsource = \"currency\"\nwindow = \"1d\"",
+            "source is \"currency\", expected amount_minor or fraud with aggregate = \"mean\"",
+        );
+        check(
+            "aggregate = \"variance\"\nsource = \"fraud\"\nwindow = \"1d\"",
+            "source is \"fraud\", expected amount_minor with aggregate = \"variance\"",
+        );
+        check(
+            "aggregate = \"last\"\nsource = \"device\"\nwindow = \"1d\"",
+            "source is \"device\", expected one of amount_minor, currency, merchant_category, channel, outcome with \
+             aggregate = \"last\"",
+        );
+        check(
+            "aggregate = \"distinct\"\nsource = \"amount_minor\"\nwindow = \"1d\"",
+            "source is \"amount_minor\", expected one of currency, merchant_category, channel, outcome, customer, \
+             terminal, card, merchant, device, account with aggregate = \"distinct\"",
+        );
+        check(
+            "aggregate = \"rate\"\nper = \"1h\"\nwindow = \"forever\"",
+            "window is \"forever\", expected a duration with aggregate = \"rate\"",
+        );
+        check(
+            "aggregate = \"decayed_sum\"\nsource = \"amount_minor\"\nhalf_life = \"1h\"\nwindow = { last = 5 }",
+            "window is { last = 5 }, expected a duration or \"forever\" with aggregate = \"decayed_sum\"",
+        );
+        check(
+            "aggregate = \"decayed_mean\"\nsource = \"amount_minor\"\nhalf_life = \"1h\"\nwindow = \"forever\"\ndelay = \"1d\"",
+            "delay is \"1d\", expected none with aggregate = \"decayed_mean\" and window = \"forever\"",
+        );
+    }
+
+    #[test]
+    fn event_without_what_a_feature_needs_is_refused() {
+        let check = |keys: &str, expected: &str| check(&format!("window = \"1d\"\n{keys}\n"), expected);
+        check(
+            "entity = \"card\"\nevent = \"label\"\naggregate = \"sum\"\nsource = \"fraud\"",
+            "source is \"fraud\", expected amount_minor with event = \"label\"",
+        );
+        check(
+            "entity = \"customer\"\nevent = \"account\"\naggregate = \"distinct\"\nsource = \"channel\"",
+            "source is \"channel\", expected amount_minor or currency with event = \"account\"",
+        );
+        check(
+            "entity = \"card\"\nevent = \"account\"\naggregate = \"count\"",
+            "entity is \"card\", expected customer or account with event = \"account\"",
+        );
+        check(
+            "entity = [\"customer\", \"account\"]\nevent = \"account\"\naggregate = \"count\"",
+            "entity is [\"customer\", \"account\"], expected customer or account with event = \"account\"",
+        );
+        check(
+            "entity = \"card\"\nevent = \"label\"\naggregate = \"z_score\"\nsource = \"amount_minor\"",
+            "event is \"label\", expected transaction with aggregate = \"z_score\"",
+        );
+    }
+
+    #[test]
+    fn precision_that_an_aggregate_does_not_have_is_refused() {
+        let check = |keys: &str, expected: &str| {
+            let keys = format!("entity = \"card\"\nprecision = {{ bucketed = \"1h\" }}\n{keys}\n");
+            check(
+                &keys,
+                &format!("precision is {{ bucketed = \"1h\" }}, expected {expected}"),
+            );
+        };
+        for aggregate in ["first", "last", "z_score"] {
+            let keys = format!("aggregate = \"{aggregate}\"\nsource = \"amount_minor\"\nwindow = \"1d\"");
+            check(&keys, &format!("\"exact\" with aggregate = \"{aggregate}\""));
+        }
+        check(
+            "aggregate = \"time_since_last\"\nwindow = \"1d\"",
+            "\"exact\" with aggregate = \"time_since_last\"",
+        );
+        check(
+            "aggregate = \"decayed_sum\"\nsource = \"amount_minor\"\nhalf_life = \"1h\"\nwindow = \"1d\"",
+            "\"exact\" with aggregate = \"decayed_sum\"",
+        );
+        check(
+            "aggregate = \"mean\"\nsource = \"fraud\"\nwindow = \"1d\"",
+            "\"exact\" with source = \"fraud\"",
+        );
+        check(
+            "aggregate = \"count\"\nwindow = { last = 10 }",
+            "\"exact\" with window = { last = 10 }",
+        );
+        check(
+            "aggregate = \"count\"\nwindow = \"1d\"\nincludes_current = false",
+            "\"exact\" with includes_current = false",
+        );
+        check(
+            "aggregate = \"count\"\nwindow = \"10m\"",
+            "buckets of at most \"10m\", the window",
+        );
+    }
+
+    #[test]
+    fn sixty_four_slots_are_accepted_and_the_next_is_refused() {
+        let table = |index: usize| format!("[[feature]]\nname = \"f{index}\"\ntransform = \"is_weekend\"\n");
+        let text = SET.to_owned() + &(1..=64).map(table).collect::<String>();
+        assert_eq!(FeatureSet::parse(&text).unwrap().slot_count(), 64);
+        check_text(
+            &format!(
+                "{text}{}[[feature]]\nname = \"hour\"\ntransform = \"hour\"\n",
+                table(65)
+            ),
+            &["196:8: feature \"f65\": name is past the last slot: the set has 67, expected at most 64"],
+        );
+    }
+
+    #[test]
+    fn key_that_is_left_out_has_its_default() {
+        let FeatureKind::Window(feature) = accepted(COUNT) else {
+            panic!("a window feature");
+        };
+        let expected = WindowFeature {
+            entity: EntityKey::One(Entity::Card),
+            event: EventKind::Transaction,
+            filter: Filter::default(),
+            aggregate: Aggregate::Count,
+            window: Window::Sliding(DAY_NS),
+            delay_ns: 0,
+            precision: Precision::Exact,
+            includes_current: true,
+        };
+        assert_eq!(feature, expected);
+        for aggregate in ["last", "z_score"] {
+            let keys = COUNT.replace("count", aggregate) + "source = \"amount_minor\"\n";
+            let FeatureKind::Window(feature) = accepted(&keys) else {
+                panic!("a window feature");
+            };
+            assert!(!feature.includes_current, "{aggregate}");
+        }
+        let set = FeatureSet::parse(&set_of(&[COUNT])).unwrap();
+        assert_eq!((set.description.as_str(), set.features[0].missing), ("", 0.0));
+    }
+
+    /// The conditions of a filter over events of a kind.
+    fn filter_of(event: &str, filter: &str) -> Vec<Condition> {
+        match accepted(&format!("{COUNT}event = \"{event}\"\nfilter = {filter}\n")) {
+            FeatureKind::Window(feature) => feature.filter.conditions,
+            _ => panic!("a window feature"),
+        }
+    }
+
+    #[test]
+    fn filter_is_sorted_and_its_names_are_numbers() {
+        let is = |field, test| Condition { field, test };
+        let (channel, outcome) = (
+            FilterField::Field(Field::Channel),
+            FilterField::Field(Field::Outcome),
+        );
+        assert_eq!(
+            filter_of(
+                "transaction",
+                "{ outcome = \"declined\", channel = [\"atm\", \"card_present\", \"atm\"] }"
+            ),
+            [
+                is(channel, Test::AnyOf(vec![1, 3])),
+                is(outcome, Test::AnyOf(vec![2]))
+            ],
+        );
+        let amount = FilterField::Field(Field::AmountMinor);
+        assert_eq!(
+            filter_of("transaction", "{ amount_minor = { min = 1 } }"),
+            [is(amount, Test::Between(1, i64::MAX))]
+        );
+        assert_eq!(
+            filter_of("transaction", "{ merchant_category = { max = 5_411 } }"),
+            [is(
+                FilterField::Field(Field::MerchantCategory),
+                Test::Between(0, 5411)
+            )]
+        );
+        assert_eq!(
+            filter_of("label", "{ label_source = \"chargeback\", verdict = \"fraud\" }"),
+            [
+                is(FilterField::Verdict, Test::AnyOf(vec![2])),
+                is(FilterField::LabelSource, Test::AnyOf(vec![1]))
+            ],
+        );
+        for (name, field) in FILTER_FIELDS {
+            for (value, number) in field.values().into_iter().flatten() {
+                let event = match field {
+                    FilterField::Field(_) => "transaction",
+                    FilterField::Verdict | FilterField::LabelSource => "label",
+                    FilterField::Change => continue, // of account updates, which have no card
+                };
+                let found = filter_of(event, &format!("{{ {name} = \"{value}\" }}"));
+                assert_eq!(found, [is(*field, Test::AnyOf(vec![*number]))]);
+            }
+        }
+    }
+
+    #[test]
+    fn transforms_and_ratios_are_read() {
+        let night = Transform::IsNight { hour_max: 6 };
+        let cases = [
+            ("raw\"\nsource = \"currency", Transform::Raw(Field::Currency)),
+            (
+                "log\"\nsource = \"amount_minor",
+                Transform::Log(Field::AmountMinor),
+            ),
+            ("one_hot\"\nsource = \"outcome", Transform::OneHot(Field::Outcome)),
+            ("is_night\"\nhour_max = 6 #\"", night),
+            ("is_weekend", Transform::IsWeekend),
+            ("weekday", Transform::Weekday),
+            ("hour", Transform::Hour),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                accepted(&format!("transform = \"{text}\"\n")),
+                FeatureKind::Current(expected)
+            );
+        }
+        let weekend = "transform = \"is_weekend\"\n";
+        let set = set_of(&[weekend, weekend, "ratio = [\"b\", \"a\"]\nmissing = -1\n"]);
+        let ratio = FeatureSet::parse(&set).unwrap().features.pop().unwrap();
+        let expected = FeatureKind::Ratio {
+            numerator: 1,
+            denominator: 0,
+        };
+        assert_eq!((ratio.kind, ratio.missing), (expected, -1.0));
+    }
+
+    #[test]
+    fn entities_of_a_pair_stand_in_one_order() {
+        for pair in ["[\"terminal\", \"customer\"]", "[\"customer\", \"terminal\"]"] {
+            let FeatureKind::Window(feature) = accepted(&COUNT.replace("\"card\"", pair)) else {
+                panic!("a window feature");
+            };
+            assert_eq!(
+                feature.entity,
+                EntityKey::Pair(Entity::Customer, Entity::Terminal)
+            );
+        }
+    }
+
+    #[test]
+    fn file_that_cannot_be_loaded_is_named_with_the_lines() {
+        let missing = Path::new("features/none.toml");
+        let error = FeatureSet::load(missing).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read features/none.toml: "), "{error}");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("set.toml");
+        std::fs::write(&path, "name = \"s\"\nversion = 1\n\nfeture = 1\n").unwrap();
+        let error = FeatureSet::load(&path).unwrap_err().to_string();
+        let expected = [
+            "set.toml:1:1: feature is missing, expected one [[feature]] or more",
+            "set.toml:4:1: unknown key feture; did you mean feature?",
+        ];
+        let lines: Vec<&str> = error.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{error}");
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.ends_with(expected), "{line}");
+        }
+    }
+}

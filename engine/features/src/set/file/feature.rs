@@ -145,9 +145,9 @@ fn transform(at: &Section<'_>) -> Option<Transform> {
         at.refuse_meaningless(&["source"], &of);
     }
     match name {
-        "raw" => source(at, &CURRENT_FIELDS).map(Transform::Raw),
-        "log" => source(at, &CURRENT_FIELDS).map(Transform::Log),
-        "one_hot" => source(at, &[Field::Channel, Field::Outcome]).map(Transform::OneHot),
+        "raw" => source(at, &CURRENT_FIELDS, &of).map(Transform::Raw),
+        "log" => source(at, &CURRENT_FIELDS, &of).map(Transform::Log),
+        "one_hot" => source(at, &[Field::Channel, Field::Outcome], &of).map(Transform::OneHot),
         "hour" => Some(Transform::Hour),
         "weekday" => Some(Transform::Weekday),
         "is_weekend" => Some(Transform::IsWeekend),
@@ -162,9 +162,11 @@ fn transform(at: &Section<'_>) -> Option<Transform> {
     }
 }
 
-fn source(at: &Section<'_>, fields: &[Field]) -> Option<Field> {
+/// The source, one of `fields` as is due with `of`.
+fn source(at: &Section<'_>, fields: &[Field], of: &str) -> Option<Field> {
     let names: Vec<(&str, Field)> = fields.iter().map(|field| (field.name(), *field)).collect();
-    at.require("source", &one_of(&names::words(&names)))?.word(&names)
+    let expected = format!("{} with {of}", one_of(&names::words(&names)));
+    at.require("source", &expected)?.word_with(&names, &expected)
 }
 
 fn window_feature(at: &Section<'_>) -> Option<WindowFeature> {
@@ -210,7 +212,7 @@ fn aggregate(at: &Section<'_>) -> Option<Aggregate> {
             _ => parameter(at, "per").map(|per_ns| Aggregate::Rate { per_ns }),
         };
     }
-    let source = source(at, rule.sources);
+    let source = source(at, rule.sources, &of);
     let half_life_ns = rule.parameter.map(|key| parameter(at, key));
     of_source(rule.name, source?, half_life_ns.unwrap_or(Some(0))?)
 }

@@ -137,63 +137,42 @@ pub(super) fn refuse_combinations(at: &Section<'_>, feature: &WindowFeature) -> 
     let checks = [
         source(at, feature),
         entity(at, feature),
-        fraud(at, feature),
-        z_score(at, feature),
+        event(at, feature),
         window(at, feature, rule),
-        buckets(at, feature, rule),
+        delay(at, feature, rule),
+        precision(at, feature, rule),
     ];
     checks.into_iter().collect()
 }
 
-/// Keeps a finding if `is_broken`.
-fn refuse_if(is_broken: bool, at: &Section<'_>, key: &str, wrong: impl FnOnce() -> String) -> Option<()> {
-    if is_broken {
-        at.refuse(key, &wrong());
-        return None;
-    }
-    Some(())
+/// Keeps the finding that a key says something else than `expected`, unless nothing is expected.
+fn expect(at: &Section<'_>, key: &str, expected: Option<String>) -> Option<()> {
+    let Some(expected) = expected else {
+        return Some(());
+    };
+    at.require(key, &expected)?.refuse(&expected)
 }
 
 fn source(at: &Section<'_>, feature: &WindowFeature) -> Option<()> {
-    let Some(source) = feature.aggregate.source() else {
-        return Some(());
-    };
-    let expected = event_sources(feature.event);
-    refuse_if(!expected.contains(&source), at, "source", || {
-        let expected: Vec<&str> = expected.iter().map(|field| field.name()).collect();
-        let (found, event) = (source.name(), feature.event.name());
-        format!(
-            "is \"{found}\", expected {} with event = \"{event}\"",
-            one_of(&expected)
-        )
-    })
+    let sources = event_sources(feature.event);
+    let found = feature.aggregate.source();
+    let is_broken = found.is_some_and(|source| !sources.contains(&source));
+    let words: Vec<&str> = sources.iter().map(|field| field.name()).collect();
+    let expected = format!("{} with event = \"{}\"", one_of(&words), feature.event.name());
+    expect(at, "source", is_broken.then_some(expected))
 }
 
 fn entity(at: &Section<'_>, feature: &WindowFeature) -> Option<()> {
     let has_entity = matches!(feature.entity, EntityKey::One(Entity::Customer | Entity::Account));
     let is_broken = feature.event == EventKind::Account && !has_entity;
-    refuse_if(is_broken, at, "entity", || {
-        let found = feature.entity.shown();
-        format!("is {found}, expected \"customer\" or \"account\" with event = \"account\"")
-    })
+    let expected = "customer or account with event = \"account\"";
+    expect(at, "entity", is_broken.then(|| expected.to_owned()))
 }
 
-fn fraud(at: &Section<'_>, feature: &WindowFeature) -> Option<()> {
-    let is_fraud = feature.aggregate.source() == Some(Field::Fraud);
-    refuse_if(
-        is_fraud && feature.precision != Precision::Exact,
-        at,
-        "precision",
-        || "is bucketed, expected \"exact\" with source = \"fraud\"".to_owned(),
-    )
-}
-
-fn z_score(at: &Section<'_>, feature: &WindowFeature) -> Option<()> {
+fn event(at: &Section<'_>, feature: &WindowFeature) -> Option<()> {
     let is_broken = feature.aggregate.name() == "z_score" && feature.event != EventKind::Transaction;
-    refuse_if(is_broken, at, "event", || {
-        let found = feature.event.name();
-        format!("is \"{found}\", expected \"transaction\" with aggregate = \"z_score\"")
-    })
+    let expected = "transaction with aggregate = \"z_score\"";
+    expect(at, "event", is_broken.then(|| expected.to_owned()))
 }
 
 fn window(at: &Section<'_>, feature: &WindowFeature, rule: &Rule) -> Option<()> {
@@ -203,65 +182,232 @@ fn window(at: &Section<'_>, feature: &WindowFeature, rule: &Rule) -> Option<()> 
         (Windows::SlidingOrForever, _) => Some("a duration or \"forever\""),
         (Windows::Sliding, _) => Some("a duration"),
     };
-    if let Some(expected) = expected {
-        let (found, name) = (feature.window.shown(), rule.name);
-        at.refuse(
-            "window",
-            &format!("is {found}, expected {expected} with aggregate = \"{name}\""),
-        );
-        return None;
-    }
+    let expected = expected.map(|expected| format!("{expected} with aggregate = \"{}\"", rule.name));
+    expect(at, "window", expected)
+}
+
+fn delay(at: &Section<'_>, feature: &WindowFeature, rule: &Rule) -> Option<()> {
     let is_decayed = rule.windows == Windows::SlidingOrForever;
     let is_broken = is_decayed && feature.window == Window::Forever && feature.delay_ns != 0;
-    refuse_if(is_broken, at, "delay", || {
-        let (found, name) = (short(feature.delay_ns), rule.name);
-        format!("is \"{found}\", expected none with aggregate = \"{name}\" and window = \"forever\"")
-    })
+    let expected = format!("none with aggregate = \"{}\" and window = \"forever\"", rule.name);
+    expect(at, "delay", is_broken.then_some(expected))
 }
 
-fn buckets(at: &Section<'_>, feature: &WindowFeature, rule: &Rule) -> Option<()> {
-    let Precision::Bucketed(bucket_ns) = feature.precision else {
-        return Some(());
+fn precision(at: &Section<'_>, feature: &WindowFeature, rule: &Rule) -> Option<()> {
+    let expected = match feature.precision {
+        Precision::Exact => None,
+        Precision::Bucketed(bucket_ns) => bucketed(feature, rule, bucket_ns),
     };
-    let exact = "is bucketed, expected \"exact\" with";
-    refuse_if(!rule.is_bucketed, at, "precision", || {
-        format!("{exact} aggregate = \"{}\"", rule.name)
-    })?;
-    refuse_if(!feature.includes_current, at, "precision", || {
-        format!("{exact} includes_current = false")
-    })?;
-    let length_ns = match feature.window {
-        Window::Last(_) => i64::MIN,
-        Window::Forever => i64::MAX,
-        Window::Sliding(length_ns) | Window::Tumbling(length_ns) => length_ns,
-    };
-    refuse_if(length_ns == i64::MIN, at, "precision", || {
-        format!("{exact} window = {}", feature.window.shown())
-    })?;
-    refuse_if(bucket_ns > length_ns, at, "precision", || {
-        let (found, most) = (short(bucket_ns), short(length_ns));
-        format!("is buckets of \"{found}\", expected buckets no longer than the window, \"{most}\"")
-    })
+    expect(at, "precision", expected)
 }
 
-impl EntityKey {
-    /// As in a file.
-    pub(in crate::set) fn shown(self) -> String {
-        match self {
-            Self::One(entity) => format!("\"{}\"", entity.name()),
-            Self::Pair(one, other) => format!("[\"{}\", \"{}\"]", one.name(), other.name()),
+/// What is expected of a bucketed feature that cannot be computed.
+fn bucketed(feature: &WindowFeature, rule: &Rule, bucket_ns: i64) -> Option<String> {
+    let exact = |with: &str| Some(format!("\"exact\" with {with}"));
+    if !rule.is_bucketed {
+        return exact(&format!("aggregate = \"{}\"", rule.name));
+    }
+    if feature.aggregate.source() == Some(Field::Fraud) {
+        return exact("source = \"fraud\"");
+    }
+    if !feature.includes_current {
+        return exact("includes_current = false");
+    }
+    match feature.window {
+        Window::Forever => None,
+        Window::Last(events) => exact(&format!("window = {{ last = {events} }}")),
+        Window::Sliding(length_ns) | Window::Tumbling(length_ns) => {
+            let most = format!("buckets of at most \"{}\", the window", short(length_ns));
+            (bucket_ns > length_ns).then_some(most)
         }
     }
 }
 
-impl Window {
-    /// As in a file.
-    pub(in crate::set) fn shown(self) -> String {
-        match self {
-            Self::Sliding(length_ns) => format!("\"{}\"", short(length_ns)),
-            Self::Tumbling(length_ns) => format!("{{ tumbling = \"{}\" }}", short(length_ns)),
-            Self::Last(events) => format!("{{ last = {events} }}"),
-            Self::Forever => "\"forever\"".to_owned(),
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::set::canonical::slot_lines;
+    use crate::set::{Aggregate, DAY_NS, Feature, FeatureKind, FeatureSet, Filter};
+
+    const HOUR_NS: i64 = DAY_NS / 24;
+
+    /// Every aggregate of every field.
+    fn aggregates() -> Vec<Aggregate> {
+        let of_field = |source: Field| {
+            [
+                Aggregate::Sum(source),
+                Aggregate::Mean(source),
+                Aggregate::Variance(source),
+                Aggregate::StandardDeviation(source),
+                Aggregate::Min(source),
+                Aggregate::Max(source),
+                Aggregate::First(source),
+                Aggregate::Last(source),
+                Aggregate::Distinct(source),
+                Aggregate::DecayedSum {
+                    source,
+                    half_life_ns: HOUR_NS,
+                },
+                Aggregate::DecayedMean {
+                    source,
+                    half_life_ns: 1,
+                },
+                Aggregate::ZScore(source),
+            ]
+        };
+        let of_none = [
+            Aggregate::Count,
+            Aggregate::TimeSinceLast,
+            Aggregate::Rate { per_ns: HOUR_NS },
+        ];
+        let fields = names::FIELDS.iter().map(|(_, field)| *field);
+        of_none.into_iter().chain(fields.flat_map(of_field)).collect()
+    }
+
+    /// Every choice of the rest.
+    fn surroundings() -> Vec<WindowFeature> {
+        let day = DAY_NS;
+        let windows = [
+            Window::Sliding(day),
+            Window::Tumbling(day),
+            Window::Last(10),
+            Window::Forever,
+        ];
+        let entities = [
+            EntityKey::One(Entity::Account),
+            EntityKey::Pair(Entity::Customer, Entity::Device),
+        ];
+        // One bit for each choice of two, the rest for the choices of more.
+        let choice = |index: usize| WindowFeature {
+            aggregate: Aggregate::Count,
+            filter: Filter::default(),
+            includes_current: index & 1 == 0,
+            precision: [Precision::Exact, Precision::Bucketed(HOUR_NS)][index >> 1 & 1],
+            delay_ns: [0, 7 * day][index >> 2 & 1],
+            entity: entities[index >> 3 & 1],
+            window: windows[index >> 4 & 3],
+            event: names::EVENTS[index >> 6].1,
+        };
+        (0..names::EVENTS.len() << 6).map(choice).collect()
+    }
+
+    /// The keys of a feature, as a person would write them.
+    fn written(feature: &WindowFeature) -> String {
+        let mut keys = vec![
+            format!("aggregate = \"{}\"", feature.aggregate.name()),
+            format!("event = \"{}\"", feature.event.name()),
+            format!("delay = \"{}\"", short(feature.delay_ns)),
+        ];
+        keys.extend(
+            feature
+                .aggregate
+                .source()
+                .map(|source| format!("source = \"{}\"", source.name())),
+        );
+        match feature.aggregate {
+            Aggregate::DecayedSum { half_life_ns, .. } | Aggregate::DecayedMean { half_life_ns, .. } => {
+                keys.push(format!("half_life = \"{}\"", short(half_life_ns)));
+            }
+            Aggregate::Rate { per_ns } => keys.push(format!("per = \"{}\"", short(per_ns))),
+            _ => {}
         }
+        keys.push(match feature.entity {
+            EntityKey::One(entity) => format!("entity = \"{}\"", entity.name()),
+            EntityKey::Pair(one, other) => format!("entity = [\"{}\", \"{}\"]", other.name(), one.name()),
+        });
+        keys.push(match feature.window {
+            Window::Sliding(length_ns) => format!("window = \"{}\"", short(length_ns)),
+            Window::Tumbling(length_ns) => format!("window.tumbling = \"{}\"", short(length_ns)),
+            Window::Last(events) => format!("window.last = {events}"),
+            Window::Forever => "window = \"forever\"".to_owned(),
+        });
+        if let Precision::Bucketed(bucket_ns) = feature.precision {
+            keys.push(format!("precision.bucketed = \"{}\"", short(bucket_ns)));
+        }
+        if feature.event == EventKind::Transaction {
+            keys.push(format!("includes_current = {}", feature.includes_current));
+        }
+        keys.join("\n")
+    }
+
+    /// What can be computed, said once more: without tables, one aggregate after the other.
+    fn is_computable(feature: &WindowFeature) -> bool {
+        let (event, window) = (feature.event, feature.window);
+        let is_number = |field| field == Field::AmountMinor;
+        let is_value = |field| !matches!(field, Field::Fraud | Field::Id(_));
+        let is_event_field = |field| match event {
+            EventKind::Transaction => true,
+            EventKind::Label => field == Field::AmountMinor,
+            EventKind::Account => matches!(field, Field::AmountMinor | Field::Currency),
+        };
+        let is_account = event != EventKind::Account || feature.entity == EntityKey::One(Entity::Account);
+        let is_exact = feature.precision == Precision::Exact;
+        let is_bucketed = is_exact || (feature.includes_current && !matches!(window, Window::Last(_)));
+        let is_decaying = match window {
+            Window::Sliding(_) => is_exact,
+            Window::Forever => is_exact && feature.delay_ns == 0,
+            _ => false,
+        };
+        let is_aggregate = match feature.aggregate {
+            Aggregate::Count => is_bucketed,
+            Aggregate::Sum(Field::Fraud) | Aggregate::Mean(Field::Fraud) => is_exact,
+            Aggregate::Sum(field)
+            | Aggregate::Mean(field)
+            | Aggregate::Variance(field)
+            | Aggregate::StandardDeviation(field)
+            | Aggregate::Min(field)
+            | Aggregate::Max(field) => is_number(field) && is_bucketed,
+            Aggregate::First(field) | Aggregate::Last(field) => is_value(field) && is_exact,
+            Aggregate::TimeSinceLast => is_exact,
+            Aggregate::Distinct(field) => !matches!(field, Field::AmountMinor | Field::Fraud) && is_bucketed,
+            Aggregate::DecayedSum { source, .. } | Aggregate::DecayedMean { source, .. } => {
+                is_number(source) && is_decaying
+            }
+            Aggregate::Rate { .. } => matches!(window, Window::Sliding(_)) && is_bucketed,
+            Aggregate::ZScore(field) => is_number(field) && is_exact && event == EventKind::Transaction,
+        };
+        is_aggregate && is_account && feature.aggregate.source().is_none_or(is_event_field)
+    }
+
+    /// Reads a feature that was written, and compares. Returns its meaning and its text if it is accepted.
+    #[track_caller]
+    fn check(mut feature: WindowFeature) -> Option<(String, String)> {
+        if feature.event != EventKind::Transaction {
+            feature.includes_current = rule_of(feature.aggregate.name()).unwrap().includes_current;
+        }
+        let keys = written(&feature);
+        let text = format!("name = \"s\"\nversion = 1\n[[feature]]\nname = \"a\"\nmissing = -1.5\n{keys}\n");
+        let read = FeatureSet::parse(&text);
+        assert_eq!(read.is_ok(), is_computable(&feature), "{keys}\n{read:?}");
+        let set = read.ok()?;
+        let expected = Feature {
+            name: "a".to_owned(),
+            description: String::new(),
+            kind: FeatureKind::Window(feature),
+            missing: -1.5,
+        };
+        assert_eq!(set.features, [expected], "{keys}");
+        slot_lines(&set).pop().map(|line| (line, keys))
+    }
+
+    #[test]
+    fn every_combination_is_read_as_written_or_refused_as_not_computable() {
+        let surroundings = surroundings();
+        let mut keys_of: BTreeMap<String, String> = BTreeMap::new();
+        for aggregate in aggregates() {
+            for surrounding in surroundings.iter().cloned() {
+                let Some((line, keys)) = check(WindowFeature {
+                    aggregate,
+                    ..surrounding
+                }) else {
+                    continue;
+                };
+                let other = keys_of.entry(line).or_insert_with(|| keys.clone());
+                assert_eq!(*other, keys, "two features of one meaning");
+            }
+        }
+        assert!(keys_of.len() > 500, "{}", keys_of.len());
     }
 }

@@ -182,12 +182,17 @@ impl<'a> Found<'a> {
 
     /// One of the words of a table.
     pub(super) fn word<T: Copy>(&self, names: &Names<T>) -> Option<T> {
-        let expected = one_of(&words(names));
-        let text = self.text(&expected)?;
+        self.word_with(names, &one_of(&words(names)))
+    }
+
+    /// The same, with other words for what is expected.
+    pub(super) fn word_with<T: Copy>(&self, names: &Names<T>, expected: &str) -> Option<T> {
+        let text = self.text(expected)?;
         let found = names.iter().find(|(name, _)| *name == text);
-        found
-            .map(|(_, value)| *value)
-            .or_else(|| self.refuse_word(&expected, text, &words(names)))
+        match found {
+            Some((_, value)) => Some(*value),
+            None => self.refuse_word(expected, text, &words(names)),
+        }
     }
 
     /// Keeps the finding that a word is none of those expected, with the nearest.
