@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pinion_runtime::paths;
 use pinion_schemas::records::{FEATURES_MAX, NEIGHBOURS_MAX};
 use serde::Deserialize;
 
@@ -91,41 +92,21 @@ pub struct ModelFolder {
     folder: PathBuf,
 }
 
-/// Finds the folder that `configured` names. A relative path is looked for in the working directory, then in
-/// every folder above the program, then above the working directory; an absolute one is taken as it is.
+/// Finds the folder that `configured` names, as [`paths::locate`] does.
 ///
 /// # Errors
 /// [`ScoreError::ModelMissing`] with the places searched.
 pub fn locate(configured: &Path) -> Result<PathBuf, ScoreError> {
-    if configured.is_absolute() {
-        return Ok(configured.to_path_buf());
-    }
-    let program = std::env::current_exe().ok();
-    let working = std::env::current_dir().ok();
-    let starts = [working.as_deref(), program.as_deref().and_then(Path::parent)];
-    let first = working.iter().map(|folder| folder.join(configured));
-    let above = starts
-        .into_iter()
-        .rev()
-        .flatten()
-        .flat_map(Path::ancestors)
-        .map(|folder| folder.join(configured));
-    let mut searched: Vec<PathBuf> = Vec::new();
-    for folder in first.chain(above) {
-        if folder.join(MANIFEST_FILE).is_file() {
-            return Ok(folder);
+    let is_model = |folder: &Path| folder.join(MANIFEST_FILE).is_file();
+    paths::locate(configured, is_model).map_err(|searched| {
+        let places: Vec<String> = searched
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect();
+        ScoreError::ModelMissing {
+            found: configured.to_path_buf(),
+            searched: places.join(", "),
         }
-        if !searched.contains(&folder) {
-            searched.push(folder);
-        }
-    }
-    let places: Vec<String> = searched
-        .iter()
-        .map(|folder| folder.display().to_string())
-        .collect();
-    Err(ScoreError::ModelMissing {
-        found: configured.to_path_buf(),
-        searched: places.join(", "),
     })
 }
 
