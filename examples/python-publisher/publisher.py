@@ -44,7 +44,7 @@ def transaction(sequence, amount_minor, customer, terminal):
     wire.TransactionStart(builder)
     hot = wire.CreateTransactionHot(
         builder, *stamp(sequence), amount_minor, EURO, 5411, wire.Channel.CardPresent,
-        id_bytes(f"py-{SESSION}-{sequence}"), id_bytes(customer), id_bytes(terminal),
+        id_bytes(f"py-{SESSION}-{sequence}"), id_bytes(customer), id_bytes(terminal), wire.Outcome.Unknown,
     )
     wire.TransactionAddHot(builder, hot)
     builder.Finish(wire.TransactionEnd(builder), b"PNTX")

@@ -405,6 +405,7 @@ fn transaction_sum(hot: &TransactionHot) -> u64 {
         ^ u64::from(hot.currency())
         ^ u64::from(hot.merchant_category())
         ^ u64::from(hot.channel().0)
+        ^ u64::from(hot.outcome().0)
         ^ id_sum(hot.transaction_id())
         ^ id_sum(hot.customer())
         ^ id_sum(hot.terminal())

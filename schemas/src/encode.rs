@@ -226,6 +226,7 @@ impl Encoder {
             &event.transaction_id.into(),
             &event.customer.into(),
             &event.terminal.into(),
+            event.outcome,
         );
         let names = [event.card, event.merchant, event.device, event.account].map(present);
         self.builder.reset();
@@ -242,7 +243,7 @@ impl Encoder {
         self.finished(root, FileKind::Transaction)
     }
 
-    /// Writes a `PNLB` frame.
+    /// Writes a `PNLB` frame. Absent names take no place in it.
     pub fn encode_label(&mut self, stamp: &Stamp, event: &LabelEvent) -> &[u8] {
         let hot = wire::LabelHot::new(
             &header(stamp, event.event_ns),
@@ -254,10 +255,15 @@ impl Encoder {
             &event.customer.into(),
             &event.terminal.into(),
         );
+        let names = [event.card, event.merchant, event.device, event.account].map(present);
         self.builder.reset();
         let args = wire::LabelArgs {
             hot: Some(&hot),
             tags: None,
+            card: names[0].as_ref(),
+            merchant: names[1].as_ref(),
+            device: names[2].as_ref(),
+            account: names[3].as_ref(),
         };
         let root = wire::Label::create(&mut self.builder, &args);
         self.finished(root, FileKind::Label)

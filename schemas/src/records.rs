@@ -188,8 +188,10 @@ pub struct PaymentRecord {
     /// Bits of [`fresh`]: these dense ids were given with this event, so what is known under them is of
     /// another entity or of none, and must be forgotten first.
     pub fresh: u8,
+    /// Transaction: [`crate::wire::Outcome`] as a number.
+    pub outcome: u8,
     /// Zero.
-    pub reserved: [u8; 16],
+    pub reserved: [u8; 15],
     /// The transaction (of a label: the one it speaks of).
     pub transaction_id: Id,
     /// Zero.

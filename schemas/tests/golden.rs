@@ -16,7 +16,7 @@ use pinion_schemas::ids::Id;
 use pinion_schemas::records::{DecisionRecord, RejectRecord};
 use pinion_schemas::wire::{
     self, AccountChange, Action, BookAction, Channel, Frame, LabelSource, Lane, Limits, Liquidity,
-    OrderState, RejectReason, Side, Verdict,
+    OrderState, Outcome, RejectReason, Side, Verdict,
 };
 
 const STAMP: Stamp = Stamp {
@@ -203,8 +203,25 @@ fn golden_transaction_with_everything() {
 }
 
 #[test]
-fn golden_label() {
-    let event = LabelEvent {
+fn golden_transaction_declined() {
+    let event = TransactionEvent {
+        outcome: Outcome::Declined,
+        ..transaction()
+    };
+    check("transaction_declined", Event::Transaction(event));
+}
+
+#[test]
+fn golden_transaction_without_an_answer_is_that_of_before_the_field() {
+    let [before, after] = ["transaction", "transaction_declined"]
+        .map(|name| bytes_of(&fs::read_to_string(golden(name)).unwrap()));
+    let differing: Vec<usize> = (0..before.len()).filter(|&at| before[at] != after[at]).collect();
+    let hot_at = before.len() - size_of::<wire::TransactionHot>();
+    assert_eq!((before.len(), differing), (after.len(), vec![hot_at + 153]));
+}
+
+fn label() -> LabelEvent {
+    LabelEvent {
         event_ns: EVENT_NS + 604_800_000_000_000,
         transaction_ns: EVENT_NS,
         amount_minor: 19_95,
@@ -213,8 +230,25 @@ fn golden_label() {
         transaction_id: id("3f2b8c1e-7c1a-4a52-9a0a-0f6f3a1c9d2e"),
         customer: id("4711"),
         terminal: id("terminal-9"),
+        ..LabelEvent::default()
+    }
+}
+
+#[test]
+fn golden_label() {
+    check("label", Event::Label(label()));
+}
+
+#[test]
+fn golden_label_with_every_name() {
+    let event = LabelEvent {
+        card: id("card-1"),
+        merchant: id("merchant-1"),
+        device: id("device-1"),
+        account: id("DE89370400440532013000"),
+        ..label()
     };
-    check("label", Event::Label(event));
+    check("label_with_every_name", Event::Label(event));
 }
 
 #[test]
@@ -303,6 +337,7 @@ fn golden_frame_of_another_encoder_is_read() {
         currency: 978,
         merchant_category: 5411,
         channel: Channel::Atm,
+        outcome: Outcome::Unknown,
         transaction_id: id("tx-1"),
         customer: id("customer-1"),
         terminal: id("terminal-1"),

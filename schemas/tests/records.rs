@@ -39,7 +39,7 @@ fn ring_records_stand_where_they_stood() {
         venue_sequence: 104, instrument: 112, order_count: 116, side: 120, action: 121, reserved: 122);
     check!(PaymentRecord: 192, origin: 0, amount_minor: 64, transaction_ns: 72, customer: 80, terminal: 84,
         card: 88, merchant: 92, device: 96, account: 100, currency: 104, merchant_category: 106, channel: 108,
-        verdict: 109, detail: 110, fresh: 111, reserved: 112, transaction_id: 128, reserved_2: 164);
+        verdict: 109, detail: 110, fresh: 111, outcome: 112, reserved: 113, transaction_id: 128, reserved_2: 164);
     check!(FeatureRecord: 448, payment: 0, features: 192);
     check!(Score: 128, model_hash: 0, scored_ns: 8, score: 16, fraud_share: 20, neighbour_count: 24,
         reason_count: 25, flags: 26, reserved: 27, reasons: 32, reserved_2: 48, neighbour_rows: 64,
@@ -77,6 +77,29 @@ fn structs_of_the_wire_keep_their_lengths() {
         (size_of::<wire::FrameHeader>(), size_of::<wire::Id>()),
         (32, size_of::<Id>())
     );
+}
+
+#[test]
+fn outcome_takes_a_byte_that_was_padding() {
+    let hot = |byte: u8| {
+        let mut hot = wire::TransactionHot([0; 160]);
+        for (number, byte_at) in (1..).zip([0, 32, 40, 42, 44, 45, 81, 117, 153]) {
+            hot.0[byte_at] = number;
+        }
+        hot.0[153] = byte;
+        hot
+    };
+    let found = hot(2);
+    assert_eq!(found.header().publisher_session(), 1);
+    assert_eq!(
+        (found.amount_minor(), found.currency(), found.merchant_category()),
+        (2, 3, 4)
+    );
+    assert_eq!(found.channel(), wire::Channel(5));
+    let ids = [found.transaction_id(), found.customer(), found.terminal()];
+    assert_eq!(ids.map(|id| id.0[0]), [6, 7, 8]);
+    assert_eq!(found.outcome(), wire::Outcome::Declined);
+    assert_eq!(hot(0).outcome(), wire::Outcome::Unknown);
 }
 
 fn check_any_bytes<T: FromBytes + IntoBytes + Immutable + KnownLayout>(bytes: &[u8]) {

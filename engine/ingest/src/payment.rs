@@ -5,7 +5,7 @@
 
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::{PaymentRecord, payment_kind};
-use pinion_schemas::wire::{self, AccountChange, Channel, Frame, LabelSource, Verdict};
+use pinion_schemas::wire::{self, AccountChange, Channel, Frame, LabelSource, Outcome, Verdict};
 
 use crate::refusal::{Field, Refusal, at_most, name, present_name};
 
@@ -44,6 +44,7 @@ pub(crate) fn record(frame: &Frame<'_>) -> PaymentRecord {
                 currency: hot.currency(),
                 merchant_category: hot.merchant_category(),
                 channel: hot.channel().0,
+                outcome: hot.outcome().0,
                 transaction_id: Id(hot.transaction_id().0),
                 ..blank
             }
@@ -99,6 +100,7 @@ impl Facts {
 fn check_transaction(transaction: &wire::Transaction<'_>) -> Result<Facts, Refusal> {
     let hot = transaction.hot();
     at_most(Field::Channel, hot.channel().0, Channel::ENUM_MAX)?;
+    at_most(Field::Outcome, hot.outcome().0, Outcome::ENUM_MAX)?;
     present_name(Field::TransactionId, &Id(hot.transaction_id().0))?;
     Facts {
         card: optional(transaction.card()),
@@ -115,7 +117,14 @@ fn check_label(label: &wire::Label<'_>) -> Result<Facts, Refusal> {
     at_most(Field::Verdict, hot.verdict().0, Verdict::ENUM_MAX)?;
     at_most(Field::Source, hot.source().0, LabelSource::ENUM_MAX)?;
     present_name(Field::TransactionId, &Id(hot.transaction_id().0))?;
-    Facts::new(payment_kind::LABEL, hot.customer(), hot.terminal()).checked()
+    Facts {
+        card: optional(label.card()),
+        merchant: optional(label.merchant()),
+        device: optional(label.device()),
+        account: optional(label.account()),
+        ..Facts::new(payment_kind::LABEL, hot.customer(), hot.terminal())
+    }
+    .checked()
 }
 
 fn check_account_update(update: &wire::AccountUpdate<'_>) -> Result<Facts, Refusal> {

@@ -123,10 +123,12 @@ pub enum Field {
     Source = 20,
     /// `change`.
     Change = 21,
+    /// `outcome`.
+    Outcome = 22,
 }
 
 /// Every field with its name, in the order of the numbers.
-const FIELDS: [(Field, &str); 21] = [
+const FIELDS: [(Field, &str); 22] = [
     (Field::PublisherId, "publisher_id"),
     (Field::PublisherSequence, "publisher_sequence"),
     (Field::EventTime, "event_ns"),
@@ -148,6 +150,7 @@ const FIELDS: [(Field, &str); 21] = [
     (Field::Verdict, "verdict"),
     (Field::Source, "source"),
     (Field::Change, "change"),
+    (Field::Outcome, "outcome"),
 ];
 
 impl Field {

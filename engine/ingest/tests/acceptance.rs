@@ -13,14 +13,16 @@ use pinion_ingest::refusal::Field;
 use pinion_runtime::agent::Agent as _;
 use pinion_runtime::faults::FaultKind;
 use pinion_schemas::encode::{
-    BookLevelEvent, BookOrderEvent, Encoder, Event, OwnFillEvent, OwnOrderEvent, QuoteEvent, Stamp,
-    TradeEvent, TransactionEvent,
+    BookLevelEvent, BookOrderEvent, Encoder, Event, LabelEvent, OwnFillEvent, OwnOrderEvent, QuoteEvent,
+    Stamp, TradeEvent, TransactionEvent,
 };
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 use pinion_schemas::records::{
     DecisionRecord, MarketRecord, Origin, PaymentRecord, entry_kind, fresh, market_kind, payment_kind,
 };
-use pinion_schemas::wire::{BookAction, Channel, Lane, Liquidity, OrderState, RejectReason, Side, Verdict};
+use pinion_schemas::wire::{
+    BookAction, Channel, Lane, Liquidity, OrderState, Outcome, RejectReason, Side, Verdict,
+};
 
 #[test]
 fn quote_becomes_a_record_and_a_journal_entry() {
@@ -247,6 +249,30 @@ fn payments_carry_dense_ids_and_say_which_are_fresh() {
 }
 
 #[test]
+fn label_reaches_the_entities_that_it_names() {
+    let mut rig = Rig::new(&config());
+    let event = TransactionEvent {
+        card: id("card-1"),
+        device: id("device-1"),
+        ..transaction("ann", "shop")
+    };
+    let named = LabelEvent {
+        card: id("card-1"),
+        merchant: id("merchant-1"),
+        device: id("device-1"),
+        account: id("account-1"),
+        ..label("ann", "shop")
+    };
+    rig.offer_payment(&frame(&stamp(1, 1, 1), &Event::Transaction(event)));
+    rig.offer_payment(&frame(&stamp(1, 1, 2), &Event::Label(named)));
+    rig.run();
+    let record = rig.take_payments()[1];
+    let dense = [record.card, record.merchant, record.device, record.account];
+    assert_eq!((dense, record.customer, record.terminal), ([0; 4], 0, 0));
+    assert_eq!(record.fresh, fresh::MERCHANT | fresh::ACCOUNT);
+}
+
+#[test]
 fn payments_fill_the_fields_of_their_kind() {
     let mut rig = Rig::new(&config());
     rig.offer_payment(&payment_frame(1, "ann", "shop"));
@@ -453,6 +479,20 @@ fn payment_fields_out_of_range_are_refused_by_name() {
                 ..payment()
             }),
             Field::Channel,
+        ),
+        (
+            Event::Transaction(TransactionEvent {
+                outcome: Outcome(3),
+                ..payment()
+            }),
+            Field::Outcome,
+        ),
+        (
+            Event::Label(LabelEvent {
+                merchant: broken,
+                ..label("ann", "shop")
+            }),
+            Field::Merchant,
         ),
         (
             Event::Transaction(TransactionEvent {

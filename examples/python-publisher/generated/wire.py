@@ -105,6 +105,17 @@ class Channel(object):
     Transfer = 4
 
 
+# What was answered to the attempt, if it is known when the event is published (a gateway that publishes
+# attempts after the issuer's answer).
+class Outcome(object):
+    # Not known, or not told: what publishers of before this field say.
+    Unknown = 0
+    # The issuer agreed.
+    Approved = 1
+    # The issuer refused.
+    Declined = 2
+
+
 # What became known of a transaction.
 class Verdict(object):
     None_ = 0
@@ -1540,10 +1551,15 @@ class TransactionHot(object):
         obj.Init(self._tab.Bytes, self._tab.Pos + 117)
         return obj
 
+    # What was answered to the attempt. Stands where the struct was padded with zero bytes, so that no byte
+    # before it has moved and older frames say `Unknown`.
+    # TransactionHot
+    def Outcome(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(153))
 
-def CreateTransactionHot(builder, header_publisherSession, header_publisherSequence, header_eventNs, header_publisherId, header_schemaVersion, header_flags, amountMinor, currency, merchantCategory, channel, transactionId_bytes, customer_bytes, terminal_bytes):
+def CreateTransactionHot(builder, header_publisherSession, header_publisherSequence, header_eventNs, header_publisherId, header_schemaVersion, header_flags, amountMinor, currency, merchantCategory, channel, transactionId_bytes, customer_bytes, terminal_bytes, outcome):
     builder.Prep(8, 160)
-    builder.Pad(7)
+    builder.Pad(6)
+    builder.PrependUint8(outcome)
     builder.Prep(1, 36)
     for _idx0 in range(36 , 0, -1):
         builder.PrependUint8(terminal_bytes[_idx0-1])
@@ -1972,8 +1988,53 @@ class Label(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
         return o == 0
 
+    # As in the transaction, here and below, for labels that shall reach these entities' features; absent:
+    # they do not.
+    # Label
+    def Card(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
+        if o != 0:
+            x = o + self._tab.Pos
+            obj = Id()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # To whom.
+    # Label
+    def Merchant(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            x = o + self._tab.Pos
+            obj = Id()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # From which device.
+    # Label
+    def Device(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
+        if o != 0:
+            x = o + self._tab.Pos
+            obj = Id()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Which account.
+    # Label
+    def Account(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            x = o + self._tab.Pos
+            obj = Id()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
 def LabelStart(builder):
-    builder.StartObject(2)
+    builder.StartObject(6)
 
 def LabelAddHot(builder, hot):
     builder.PrependStructSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(hot), 0)
@@ -1983,6 +2044,18 @@ def LabelAddTags(builder, tags):
 
 def LabelStartTagsVector(builder, numElems):
     return builder.StartVector(4, numElems, 4)
+
+def LabelAddCard(builder, card):
+    builder.PrependStructSlot(2, flatbuffers.number_types.UOffsetTFlags.py_type(card), 0)
+
+def LabelAddMerchant(builder, merchant):
+    builder.PrependStructSlot(3, flatbuffers.number_types.UOffsetTFlags.py_type(merchant), 0)
+
+def LabelAddDevice(builder, device):
+    builder.PrependStructSlot(4, flatbuffers.number_types.UOffsetTFlags.py_type(device), 0)
+
+def LabelAddAccount(builder, account):
+    builder.PrependStructSlot(5, flatbuffers.number_types.UOffsetTFlags.py_type(account), 0)
 
 def LabelEnd(builder):
     return builder.EndObject()

@@ -53,7 +53,7 @@ impl PendingLabels {
     }
 }
 
-/// The label of a transaction that becomes known `delay_ns` after it.
+/// The label of a transaction that becomes known `delay_ns` after it; it names the customer and the terminal.
 pub(crate) fn label_of(
     transaction: &TransactionEvent,
     delay_ns: i64,
@@ -69,5 +69,6 @@ pub(crate) fn label_of(
         transaction_id: transaction.transaction_id,
         customer: transaction.customer,
         terminal: transaction.terminal,
+        ..LabelEvent::default()
     }
 }

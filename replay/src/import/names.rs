@@ -1,6 +1,6 @@
 //! The words that stand for enums in the project's own CSV files. Empty stands for the enum's zero.
 
-use pinion_schemas::wire::{AccountChange, BookAction, Channel, LabelSource, Side, Verdict};
+use pinion_schemas::wire::{AccountChange, BookAction, Channel, LabelSource, Outcome, Side, Verdict};
 
 pub(crate) const CHANNELS: &[(Channel, &str)] = &[
     (Channel::Unknown, ""),
@@ -8,6 +8,12 @@ pub(crate) const CHANNELS: &[(Channel, &str)] = &[
     (Channel::CardNotPresent, "card-not-present"),
     (Channel::Atm, "atm"),
     (Channel::Transfer, "transfer"),
+];
+
+pub(crate) const OUTCOMES: &[(Outcome, &str)] = &[
+    (Outcome::Unknown, ""),
+    (Outcome::Approved, "approved"),
+    (Outcome::Declined, "declined"),
 ];
 
 pub(crate) const VERDICTS: &[(Verdict, &str)] = &[

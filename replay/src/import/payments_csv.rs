@@ -10,17 +10,18 @@
 //! | `transaction_id` | transaction, label | up to 36 printable characters |
 //! | `customer` | all | the same |
 //! | `terminal` | transaction, label | the same |
-//! | `account` | all but label | the same; may be empty in a transaction |
+//! | `account` | all | the same; may be empty in a transaction or a label |
 //! | `amount` | transaction, label | decimal with at most 2 places; account update: the limit |
 //! | `currency` | transaction, account update | ISO 4217 number |
 //! | `channel` | transaction | empty, `card-present`, `card-not-present`, `atm`, `transfer` |
 //! | `merchant_category` | transaction | ISO 18245 number, 0 if unknown |
-//! | `card`, `merchant`, `device` | transaction | may be empty |
+//! | `card`, `merchant`, `device` | transaction, label | may be empty |
 //! | `verdict` | label | `genuine`, `fraud` |
 //! | `label_source` | label | empty, `chargeback`, `analyst`, `customer`, `expiry` |
 //! | `transaction_time` | label | RFC 3339 |
 //! | `change` | account update | `opened`, `limit-changed`, `blocked`, `unblocked`, `closed` |
 //! | `scenario` | transaction | why the generator made it a fraud, 1 to 3, or 0; not part of the event |
+//! | `outcome` | transaction | empty, `approved`, `declined`: what was answered, if that is known already |
 //!
 //! The first eight must be there. Cold text (merchant's name, tags) is not part of the file.
 //!
@@ -34,7 +35,9 @@ use pinion_schemas::ids::Id;
 
 use super::error::{ImportError, quoted};
 use super::input::Input;
-use super::names::{ACCOUNT_CHANGES, CHANNELS, LABEL_SOURCES, VERDICTS, expected, value_of, word_of};
+use super::names::{
+    ACCOUNT_CHANGES, CHANNELS, LABEL_SOURCES, OUTCOMES, VERDICTS, expected, value_of, word_of,
+};
 use super::number::{AMOUNT_PLACES, format_scaled, parse_scaled};
 use super::source::{RecordDecoder, SourceEvent, Step};
 use super::table::{CsvTable, OtherColumns};
@@ -60,6 +63,7 @@ pub const COLUMNS: &[&str] = &[
     "transaction_time",
     "change",
     "scenario",
+    "outcome",
 ];
 
 const REQUIRED_COUNT: usize = 8;
@@ -82,8 +86,9 @@ const LABEL_SOURCE: usize = 14;
 const TRANSACTION_TIME: usize = 15;
 const CHANGE: usize = 16;
 const SCENARIO: usize = 17;
+const OUTCOME: usize = 18;
 
-const _: () = assert!(COLUMNS.len() == SCENARIO + 1);
+const _: () = assert!(COLUMNS.len() == OUTCOME + 1);
 
 /// Writes payment events as rows.
 pub struct PaymentsWriter<W: Write> {
@@ -137,6 +142,7 @@ fn transaction_row(event: &TransactionEvent, row: &mut Row) {
     row[CARD] = event.card.to_string();
     row[MERCHANT] = event.merchant.to_string();
     row[DEVICE] = event.device.to_string();
+    row[OUTCOME] = word_of(OUTCOMES, &event.outcome).to_owned();
 }
 
 fn label_row(event: &LabelEvent, row: &mut Row) {
@@ -145,7 +151,11 @@ fn label_row(event: &LabelEvent, row: &mut Row) {
     row[TRANSACTION_ID] = event.transaction_id.to_string();
     row[CUSTOMER] = event.customer.to_string();
     row[TERMINAL] = event.terminal.to_string();
+    row[ACCOUNT] = event.account.to_string();
     row[AMOUNT] = format_scaled(event.amount_minor, AMOUNT_PLACES);
+    row[CARD] = event.card.to_string();
+    row[MERCHANT] = event.merchant.to_string();
+    row[DEVICE] = event.device.to_string();
     row[VERDICT] = word_of(VERDICTS, &event.verdict).to_owned();
     row[LABEL_SOURCE] = word_of(LABEL_SOURCES, &event.source).to_owned();
     row[TRANSACTION_TIME] = format_time(event.transaction_ns);
@@ -204,6 +214,9 @@ impl PaymentsCsvDecoder {
             merchant: self.optional_id(MERCHANT)?,
             device: self.optional_id(DEVICE)?,
             account: self.optional_id(ACCOUNT)?,
+            outcome: self
+                .table
+                .value(OUTCOME, &expected(OUTCOMES), |word| value_of(OUTCOMES, word))?,
             ..TransactionEvent::default()
         })
     }
@@ -223,6 +236,10 @@ impl PaymentsCsvDecoder {
             transaction_id: self.id(TRANSACTION_ID)?,
             customer: self.id(CUSTOMER)?,
             terminal: self.id(TERMINAL)?,
+            card: self.optional_id(CARD)?,
+            merchant: self.optional_id(MERCHANT)?,
+            device: self.optional_id(DEVICE)?,
+            account: self.optional_id(ACCOUNT)?,
         })
     }
 

@@ -8,7 +8,8 @@
 
 use crate::ids::Id;
 use crate::wire::{
-    self, AccountChange, BookAction, Channel, Frame, LabelSource, Lane, Liquidity, OrderState, Side, Verdict,
+    self, AccountChange, BookAction, Channel, Frame, LabelSource, Lane, Liquidity, OrderState, Outcome, Side,
+    Verdict,
 };
 
 /// Who sends a frame and where it stands in the sender's order. The time stands in the event.
@@ -176,6 +177,8 @@ pub struct TransactionEvent {
     pub device: Id,
     /// Out of which account.
     pub account: Id,
+    /// What was answered to the attempt, if that is known already.
+    pub outcome: Outcome,
     /// What people read of it.
     pub text: Option<Box<TransactionText>>,
 }
@@ -214,6 +217,14 @@ pub struct LabelEvent {
     pub customer: Id,
     /// As in the transaction.
     pub terminal: Id,
+    /// As in the transaction; absent: the label does not reach the card's features.
+    pub card: Id,
+    /// As in the transaction; absent: the label does not reach the merchant's features.
+    pub merchant: Id,
+    /// As in the transaction; absent: the label does not reach the device's features.
+    pub device: Id,
+    /// As in the transaction; absent: the label does not reach the account's features.
+    pub account: Id,
 }
 
 /// A change of a customer's account.
@@ -297,7 +308,7 @@ impl Event {
             Frame::OwnOrder(order) => Self::OwnOrder(own_order_of(order.hot(), event_ns)),
             Frame::OwnFill(fill) => Self::OwnFill(own_fill_of(fill.hot(), event_ns)),
             Frame::Transaction(transaction) => Self::Transaction(transaction_of(transaction, event_ns)),
-            Frame::Label(label) => Self::Label(label_of(label.hot(), event_ns)),
+            Frame::Label(label) => Self::Label(label_of(label, event_ns)),
             Frame::AccountUpdate(update) => Self::AccountUpdate(account_update_of(update.hot(), event_ns)),
             Frame::Decision(_) | Frame::Reject(_) => return None,
         };
@@ -390,7 +401,6 @@ fn own_fill_of(hot: &wire::OwnFillHot, event_ns: i64) -> OwnFillEvent {
 
 fn transaction_of(transaction: &wire::Transaction<'_>, event_ns: i64) -> TransactionEvent {
     let hot = transaction.hot();
-    let name = |id: Option<&wire::Id>| id.map_or(Id::NONE, Id::from);
     TransactionEvent {
         event_ns,
         amount_minor: hot.amount_minor(),
@@ -404,6 +414,7 @@ fn transaction_of(transaction: &wire::Transaction<'_>, event_ns: i64) -> Transac
         merchant: name(transaction.merchant()),
         device: name(transaction.device()),
         account: name(transaction.account()),
+        outcome: hot.outcome(),
         text: transaction.text().map(|text| Box::new(text_of(&text))),
     }
 }
@@ -421,7 +432,8 @@ fn text_of(text: &wire::TransactionText<'_>) -> TransactionText {
     }
 }
 
-fn label_of(hot: &wire::LabelHot, event_ns: i64) -> LabelEvent {
+fn label_of(label: &wire::Label<'_>, event_ns: i64) -> LabelEvent {
+    let hot = label.hot();
     LabelEvent {
         event_ns,
         transaction_ns: hot.transaction_ns(),
@@ -431,7 +443,16 @@ fn label_of(hot: &wire::LabelHot, event_ns: i64) -> LabelEvent {
         transaction_id: hot.transaction_id().into(),
         customer: hot.customer().into(),
         terminal: hot.terminal().into(),
+        card: name(label.card()),
+        merchant: name(label.merchant()),
+        device: name(label.device()),
+        account: name(label.account()),
     }
+}
+
+/// A name that may be left out of a frame.
+fn name(id: Option<&wire::Id>) -> Id {
+    id.map_or(Id::NONE, Id::from)
 }
 
 fn account_update_of(hot: &wire::AccountUpdateHot, event_ns: i64) -> AccountUpdateEvent {

@@ -817,6 +817,99 @@ impl<'a> ::flatbuffers::Verifiable for Channel {
 
 impl ::flatbuffers::SimpleToVerifyInSlice for Channel {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MIN_OUTCOME: u8 = 0;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+pub const ENUM_MAX_OUTCOME: u8 = 2;
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
+#[allow(non_camel_case_types)]
+pub const ENUM_VALUES_OUTCOME: [Outcome; 3] = [
+  Outcome::Unknown,
+  Outcome::Approved,
+  Outcome::Declined,
+];
+
+/// What was answered to the attempt, if it is known when the event is published (a gateway that publishes
+/// attempts after the issuer's answer).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(transparent)]
+pub struct Outcome(pub u8);
+#[allow(non_upper_case_globals)]
+impl Outcome {
+  /// Not known, or not told: what publishers of before this field say.
+  pub const Unknown: Self = Self(0);
+  /// The issuer agreed.
+  pub const Approved: Self = Self(1);
+  /// The issuer refused.
+  pub const Declined: Self = Self(2);
+
+  pub const ENUM_MIN: u8 = 0;
+  pub const ENUM_MAX: u8 = 2;
+  pub const ENUM_VALUES: &'static [Self] = &[
+    Self::Unknown,
+    Self::Approved,
+    Self::Declined,
+  ];
+  /// Returns the variant's name or "" if unknown.
+  pub fn variant_name(self) -> Option<&'static str> {
+    match self {
+      Self::Unknown => Some("Unknown"),
+      Self::Approved => Some("Approved"),
+      Self::Declined => Some("Declined"),
+      _ => None,
+    }
+  }
+}
+impl ::core::fmt::Debug for Outcome {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    if let Some(name) = self.variant_name() {
+      f.write_str(name)
+    } else {
+      f.write_fmt(format_args!("<UNKNOWN {:?}>", self.0))
+    }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for Outcome {
+  type Inner = Self;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    let b = unsafe { ::flatbuffers::read_scalar_at::<u8>(buf, loc) };
+    Self(b)
+  }
+}
+
+impl ::flatbuffers::Push for Outcome {
+    type Output = Outcome;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        unsafe { ::flatbuffers::emplace_scalar::<u8>(dst, self.0) };
+    }
+}
+
+impl ::flatbuffers::EndianScalar for Outcome {
+  type Scalar = u8;
+  #[inline]
+  fn to_little_endian(self) -> u8 {
+    self.0.to_le()
+  }
+  #[inline]
+  #[allow(clippy::wrong_self_convention)]
+  fn from_little_endian(v: u8) -> Self {
+    let b = u8::from_le(v);
+    Self(b)
+  }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Outcome {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    u8::run_verifier(v, pos)
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Outcome {}
+#[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_VERDICT: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MAX_VERDICT: u8 = 2;
@@ -4693,6 +4786,7 @@ impl ::core::fmt::Debug for TransactionHot {
       .field("transaction_id", &self.transaction_id())
       .field("customer", &self.customer())
       .field("terminal", &self.terminal())
+      .field("outcome", &self.outcome())
       .finish()
   }
 }
@@ -4745,6 +4839,7 @@ impl<'a> TransactionHot {
     transaction_id: &Id,
     customer: &Id,
     terminal: &Id,
+    outcome: Outcome,
   ) -> Self {
     let mut s = Self([0; 160]);
     s.set_header(header);
@@ -4755,6 +4850,7 @@ impl<'a> TransactionHot {
     s.set_transaction_id(transaction_id);
     s.set_customer(customer);
     s.set_terminal(terminal);
+    s.set_outcome(outcome);
     s
   }
 
@@ -4928,6 +5024,37 @@ impl<'a> TransactionHot {
   #[allow(clippy::identity_op)]
   pub fn set_terminal(&mut self, x: &Id) {
     self.0[117..117 + 36].copy_from_slice(&x.0)
+  }
+
+  /// What was answered to the attempt. Stands where the struct was padded with zero bytes, so that no byte
+  /// before it has moved and older frames say `Unknown`.
+  pub fn outcome(&self) -> Outcome {
+    let mut mem = ::core::mem::MaybeUninit::<<Outcome as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        self.0[153..].as_ptr(),
+        mem.as_mut_ptr() as *mut u8,
+        ::core::mem::size_of::<<Outcome as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+      mem.assume_init()
+    })
+  }
+
+  pub fn set_outcome(&mut self, x: Outcome) {
+    let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid value in this slot
+    unsafe {
+      ::core::ptr::copy_nonoverlapping(
+        &x_le as *const _ as *const u8,
+        self.0[153..].as_mut_ptr(),
+        ::core::mem::size_of::<<Outcome as ::flatbuffers::EndianScalar>::Scalar>(),
+      );
+    }
   }
 
 }
@@ -6914,6 +7041,10 @@ impl<'a> ::flatbuffers::Follow<'a> for Label<'a> {
 impl<'a> Label<'a> {
   pub const VT_HOT: ::flatbuffers::VOffsetT = 4;
   pub const VT_TAGS: ::flatbuffers::VOffsetT = 6;
+  pub const VT_CARD: ::flatbuffers::VOffsetT = 8;
+  pub const VT_MERCHANT: ::flatbuffers::VOffsetT = 10;
+  pub const VT_DEVICE: ::flatbuffers::VOffsetT = 12;
+  pub const VT_ACCOUNT: ::flatbuffers::VOffsetT = 14;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -6925,6 +7056,10 @@ impl<'a> Label<'a> {
     args: &'args LabelArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Label<'bldr>> {
     let mut builder = LabelBuilder::new(_fbb);
+    if let Some(x) = args.account { builder.add_account(x); }
+    if let Some(x) = args.device { builder.add_device(x); }
+    if let Some(x) = args.merchant { builder.add_merchant(x); }
+    if let Some(x) = args.card { builder.add_card(x); }
     if let Some(x) = args.tags { builder.add_tags(x); }
     if let Some(x) = args.hot { builder.add_hot(x); }
     builder.finish()
@@ -6947,6 +7082,39 @@ impl<'a> Label<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag>>>>(Label::VT_TAGS, None)}
   }
+  /// As in the transaction, here and below, for labels that shall reach these entities' features; absent:
+  /// they do not.
+  #[inline]
+  pub fn card(&self) -> Option<&'a Id> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Id>(Label::VT_CARD, None)}
+  }
+  /// To whom.
+  #[inline]
+  pub fn merchant(&self) -> Option<&'a Id> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Id>(Label::VT_MERCHANT, None)}
+  }
+  /// From which device.
+  #[inline]
+  pub fn device(&self) -> Option<&'a Id> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Id>(Label::VT_DEVICE, None)}
+  }
+  /// Which account.
+  #[inline]
+  pub fn account(&self) -> Option<&'a Id> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Id>(Label::VT_ACCOUNT, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Label<'_> {
@@ -6957,6 +7125,10 @@ impl ::flatbuffers::Verifiable for Label<'_> {
     v.visit_table(pos)?
      .visit_field::<LabelHot>("hot", Self::VT_HOT, true)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Tag>>>>("tags", Self::VT_TAGS, false)?
+     .visit_field::<Id>("card", Self::VT_CARD, false)?
+     .visit_field::<Id>("merchant", Self::VT_MERCHANT, false)?
+     .visit_field::<Id>("device", Self::VT_DEVICE, false)?
+     .visit_field::<Id>("account", Self::VT_ACCOUNT, false)?
      .finish();
     Ok(())
   }
@@ -6964,6 +7136,10 @@ impl ::flatbuffers::Verifiable for Label<'_> {
 pub struct LabelArgs<'a> {
     pub hot: Option<&'a LabelHot>,
     pub tags: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Tag<'a>>>>>,
+    pub card: Option<&'a Id>,
+    pub merchant: Option<&'a Id>,
+    pub device: Option<&'a Id>,
+    pub account: Option<&'a Id>,
 }
 impl<'a> Default for LabelArgs<'a> {
   #[inline]
@@ -6971,6 +7147,10 @@ impl<'a> Default for LabelArgs<'a> {
     LabelArgs {
       hot: None, // required field
       tags: None,
+      card: None,
+      merchant: None,
+      device: None,
+      account: None,
     }
   }
 }
@@ -6987,6 +7167,22 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> LabelBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_tags(&mut self, tags: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b , ::flatbuffers::ForwardsUOffset<Tag<'b >>>>) {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Label::VT_TAGS, tags);
+  }
+  #[inline]
+  pub fn add_card(&mut self, card: &Id) {
+    self.fbb_.push_slot_always::<&Id>(Label::VT_CARD, card);
+  }
+  #[inline]
+  pub fn add_merchant(&mut self, merchant: &Id) {
+    self.fbb_.push_slot_always::<&Id>(Label::VT_MERCHANT, merchant);
+  }
+  #[inline]
+  pub fn add_device(&mut self, device: &Id) {
+    self.fbb_.push_slot_always::<&Id>(Label::VT_DEVICE, device);
+  }
+  #[inline]
+  pub fn add_account(&mut self, account: &Id) {
+    self.fbb_.push_slot_always::<&Id>(Label::VT_ACCOUNT, account);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> LabelBuilder<'a, 'b, A> {
@@ -7009,6 +7205,10 @@ impl ::core::fmt::Debug for Label<'_> {
     let mut ds = f.debug_struct("Label");
       ds.field("hot", &self.hot());
       ds.field("tags", &self.tags());
+      ds.field("card", &self.card());
+      ds.field("merchant", &self.merchant());
+      ds.field("device", &self.device());
+      ds.field("account", &self.account());
       ds.finish()
   }
 }

@@ -28,7 +28,11 @@ use super::{
 /// The place of `hot` in every vtable: the first field.
 const HOT_SLOT: usize = 4;
 
-/// What a table has, as its schema says: `hot`, then names, then at most one cold field.
+/// What each field takes in a vtable. Unit: bytes.
+const SLOT_LEN: usize = size_of::<u16>();
+
+/// What a table has, as its schema says: `hot`, then names, then at most one cold field, then names that were
+/// added later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     /// The length of the hot struct. Unit: bytes.
@@ -37,14 +41,17 @@ pub(super) struct Shape {
     name_count: usize,
     /// Whether a field follows that lies elsewhere in the frame.
     has_cold: bool,
+    /// Optional names behind that field.
+    late_name_count: usize,
 }
 
 impl Shape {
-    const fn new(hot_len: usize, name_count: usize, has_cold: bool) -> Self {
+    const fn new(hot_len: usize, name_count: usize, has_cold: bool, late_name_count: usize) -> Self {
         Self {
             hot_len,
             name_count,
             has_cold,
+            late_name_count,
         }
     }
 }
@@ -58,24 +65,24 @@ pub(super) trait Shaped {
 }
 
 macro_rules! shape {
-    ($table:ident, $hot:ident, $name_count:literal, $has_cold:literal) => {
+    ($table:ident, $hot:ident, $name_count:literal, $has_cold:literal, $late_name_count:literal) => {
         impl Shaped for $table<'_> {
-            const SHAPE: Shape = Shape::new(size_of::<$hot>(), $name_count, $has_cold);
+            const SHAPE: Shape = Shape::new(size_of::<$hot>(), $name_count, $has_cold, $late_name_count);
         }
     };
 }
 
-shape!(Quote, QuoteHot, 0, true);
-shape!(Trade, TradeHot, 0, true);
-shape!(BookOrder, BookOrderHot, 0, true);
-shape!(BookLevel, BookLevelHot, 0, true);
-shape!(OwnOrder, OwnOrderHot, 0, true);
-shape!(OwnFill, OwnFillHot, 0, true);
-shape!(Transaction, TransactionHot, 4, true);
-shape!(Label, LabelHot, 0, true);
-shape!(AccountUpdate, AccountUpdateHot, 0, true);
-shape!(Decision, DecisionHot, 0, false);
-shape!(Reject, RejectHot, 0, false);
+shape!(Quote, QuoteHot, 0, true, 0);
+shape!(Trade, TradeHot, 0, true, 0);
+shape!(BookOrder, BookOrderHot, 0, true, 0);
+shape!(BookLevel, BookLevelHot, 0, true, 0);
+shape!(OwnOrder, OwnOrderHot, 0, true, 0);
+shape!(OwnFill, OwnFillHot, 0, true, 0);
+shape!(Transaction, TransactionHot, 4, true, 0);
+shape!(Label, LabelHot, 0, true, 4);
+shape!(AccountUpdate, AccountUpdateHot, 0, true, 0);
+shape!(Decision, DecisionHot, 0, false, 0);
+shape!(Reject, RejectHot, 0, false, 0);
 
 /// What a check within the bounds came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,18 +138,27 @@ fn check(bytes: &[u8], shape: Shape) -> Option<Extent> {
     if table.field(HOT_SLOT)?.len() < shape.hot_len {
         return None;
     }
-    let cold_slot = HOT_SLOT + size_of::<u16>() * (1 + shape.name_count);
-    for slot in (HOT_SLOT + size_of::<u16>()..cold_slot).step_by(size_of::<u16>()) {
-        if table.offset(slot) != 0 && table.field(slot)?.len() < size_of::<Id>() {
-            return None;
-        }
-    }
+    let cold_slot = HOT_SLOT + SLOT_LEN * (1 + shape.name_count);
+    check_names(table, HOT_SLOT + SLOT_LEN, shape.name_count)?;
+    check_names(table, cold_slot + SLOT_LEN, shape.late_name_count)?;
     let is_cold_present = shape.has_cold && table.offset(cold_slot) != 0;
     Some(if is_cold_present {
         Extent::WithCold
     } else {
         Extent::Inline
     })
+}
+
+/// `None` if one of `count` names, the first of them at `slot`, is present and reaches past the frame's end.
+#[inline]
+fn check_names(table: Table<'_>, slot: usize, count: usize) -> Option<()> {
+    for index in 0..count {
+        let slot = slot + SLOT_LEN * index;
+        if table.offset(slot) != 0 && table.field(slot)?.len() < size_of::<Id>() {
+            return None;
+        }
+    }
+    Some(())
 }
 
 /// The root table and its vtable, both found within the frame.

@@ -9,7 +9,7 @@ use pinion_schemas::encode::{
 };
 use pinion_schemas::ids::{ID_LEN_MAX, Id};
 use pinion_schemas::wire::{
-    AccountChange, BookAction, Channel, Frame, LabelSource, Liquidity, OrderState, Side, Verdict,
+    AccountChange, BookAction, Channel, Frame, LabelSource, Liquidity, OrderState, Outcome, Side, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -64,9 +64,10 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         (
             any::<[i64; 3]>(),
             any::<[u8; 2]>(),
-            [any_id(), any_id(), any_id()]
+            [any_id(), any_id(), any_id()],
+            [any_id(), any_id(), any_id(), any_id()],
         )
-            .prop_map(|(n, bytes, ids)| Event::Label(label(n, bytes, ids))),
+            .prop_map(|(n, bytes, ids, more)| Event::Label(label(n, bytes, ids, more))),
         (any::<[i64; 2]>(), any::<u16>(), any::<u8>(), [any_id(), any_id()]).prop_map(
             |(n, currency, byte, ids)| Event::AccountUpdate(account_update(n, currency, byte, ids))
         ),
@@ -84,8 +85,8 @@ pub(crate) fn any_transaction() -> impl Strategy<Value = TransactionEvent> {
         any_id(),
     ];
     let text = option::of(any_text().prop_map(Box::new));
-    (any::<[i64; 2]>(), any::<[u16; 2]>(), any::<u8>(), ids, text).prop_map(
-        |(n, codes, channel, ids, text)| TransactionEvent {
+    (any::<[i64; 2]>(), any::<[u16; 2]>(), any::<[u8; 2]>(), ids, text).prop_map(
+        |(n, codes, [channel, outcome], ids, text)| TransactionEvent {
             event_ns: n[0],
             amount_minor: n[1],
             currency: codes[0],
@@ -98,6 +99,7 @@ pub(crate) fn any_transaction() -> impl Strategy<Value = TransactionEvent> {
             merchant: ids[4],
             device: ids[5],
             account: ids[6],
+            outcome: Outcome(outcome),
             text,
         },
     )
@@ -204,6 +206,7 @@ fn label(
     n: [i64; 3],
     [verdict, source]: [u8; 2],
     [transaction_id, customer, terminal]: [Id; 3],
+    [card, merchant, device, account]: [Id; 4],
 ) -> LabelEvent {
     LabelEvent {
         event_ns: n[0],
@@ -214,6 +217,10 @@ fn label(
         transaction_id,
         customer,
         terminal,
+        card,
+        merchant,
+        device,
+        account,
     }
 }
 

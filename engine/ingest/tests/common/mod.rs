@@ -18,7 +18,7 @@ use pinion_schemas::encode::{
 };
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::{EntryHeader, MarketRecord, PaymentRecord, RejectRecord};
-use pinion_schemas::wire::{AccountChange, Channel, LabelSource, Verdict};
+use pinion_schemas::wire::{AccountChange, Channel, LabelSource, Outcome, Verdict};
 use pinion_transport::in_process::{InProcessBus, InProcessPublication, InProcessSubscription};
 use pinion_transport::{Bus as _, Endpoint, Publication as _};
 
@@ -226,6 +226,7 @@ pub fn transaction(customer: &str, terminal: &str) -> TransactionEvent {
         merchant: Id::NONE,
         device: Id::NONE,
         account: Id::NONE,
+        outcome: Outcome::Approved,
         text: None,
     }
 }
@@ -240,6 +241,7 @@ pub fn label(customer: &str, terminal: &str) -> LabelEvent {
         transaction_id: id("tx-1"),
         customer: id(customer),
         terminal: id(terminal),
+        ..LabelEvent::default()
     }
 }
 
