@@ -195,7 +195,9 @@ pub struct PaymentRecord {
     /// The transaction (of a label: the one it speaks of).
     pub transaction_id: Id,
     /// Zero.
-    pub reserved_2: [u8; 28],
+    pub reserved_2: [u8; 20],
+    /// Hash of the feature set that the vector behind the record was read by; 0 before the features.
+    pub feature_set_hash: u64,
 }
 
 impl Default for PaymentRecord {
