@@ -2,33 +2,49 @@
 //!
 //! Invariant: [`FeaturesConfig::validate`] runs before any memory is taken.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::FeaturesError;
+use crate::set::{Entity, EntityKey};
+use crate::timelines::Sizes;
 
 /// The most entities that one kind can have: ingest gives no larger dense ids.
 pub const ENTITIES_MAX: u32 = 1 << 26;
 
-/// The most events of one entity. With amounts held to ±2^47 their sum stays within an `i64`.
-pub const EVENTS_MAX: u32 = 1 << 16;
+/// The most events of one entity: moving all of them stays within a duty cycle's budget.
+pub const EVENTS_MAX: u32 = 1 << 14;
 
-/// The most events of one kind of entity together: 8 GiB.
+/// The most events of one kind of entity together.
 pub const POOL_EVENTS_MAX: u32 = 1 << 29;
 
-/// The memory of one kind of entity.
+/// What happens to a new pair when the table is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// The pair unused for longest makes room.
+    #[default]
+    EvictOldestIdle,
+    /// The new pair's features are missing.
+    Reject,
+}
+
+/// The memory of one kind of entity, taken for each stream of the feature set over it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimelinesConfig {
-    /// Entities held; at least ids_max of the same table of ingest. Sizes a table once at start: 24 bytes
-    /// each. Range: 1 to 67108864. Default: 262144.
+    /// Entities held; at least ids_max of the same table of ingest. Sizes a table once at start: 64 bytes
+    /// each, more with many windows. Range: 1 to 67108864. Default: 262144.
     pub entities_max: u32,
-    /// Events held of one entity, a power of two. Windows are exact while the longest window and the
-    /// lateness together hold no more than seven eighths of it; beyond that the oldest events are given up,
-    /// an eighth at a time, and counted. Range: 8 to 65536. Default: 1024.
+    /// Events held of one entity, a power of two. Exact windows are exact while the longest window, its delay
+    /// and the lateness together hold no more; beyond that the oldest quarter is merged in pairs, counted.
+    /// Range: 8 to 16384. Default: 1024.
     pub events_max: u32,
-    /// Events held of all entities together. Sizes a pool once at start: 16 bytes each. An entity takes
-    /// room in runs of 8, 16, 32 and so on, so plan for twice the events alive. When it is used up, an entity
-    /// gives up its own oldest events, counted. Range: events_max to 536870912. Default: 4194304 (64 MiB).
+    /// Events held of all entities together. Sizes a pool once at start: 16 bytes each and 8 to 16 more per
+    /// source field. An entity takes room in runs of 8, 16, 32 and so on, so plan for twice the events alive.
+    /// When it is used up, an entity merges its own oldest events, counted. Range: events_max to 536870912.
+    /// Default: 2097152.
     pub pool_events_max: u32,
 }
 
@@ -37,81 +53,80 @@ impl Default for TimelinesConfig {
         Self {
             entities_max: 262_144,
             events_max: 1024,
-            pool_events_max: 4_194_304,
+            pool_events_max: 2_097_152,
         }
     }
 }
 
-impl TimelinesConfig {
-    /// Memory taken at start. Unit: bytes.
-    pub fn memory_len(&self) -> u64 {
-        24 * u64::from(self.entities_max) + 16 * u64::from(self.pool_events_max)
-    }
-
-    fn validate(&self, keys: &Keys) -> Result<(), FeaturesError> {
-        check_range(keys.entities_max, self.entities_max, 1, ENTITIES_MAX)?;
-        check_range(keys.events_max, self.events_max, 8, EVENTS_MAX)?;
-        if !self.events_max.is_power_of_two() {
-            return Err(FeaturesError::PowerOfTwo {
-                key: keys.events_max,
-                found: self.events_max,
-            });
-        }
-        check_range(keys.pool_events_max, self.pool_events_max, 8, POOL_EVENTS_MAX)?;
-        if self.pool_events_max < self.events_max {
-            let (key, found) = (keys.pool_events_max, self.pool_events_max);
-            return Err(FeaturesError::PoolSmallerThanEntity {
-                key,
-                found,
-                events_max: self.events_max,
-            });
-        }
-        Ok(())
-    }
+/// The memory of pairs of entities, taken for each kind of pair in the feature set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PairsConfig {
+    /// Pairs held. Sizes a table once at start: 56 to 72 bytes each, and 64 for each stream.
+    /// Range: 1 to 67108864. Default: 262144.
+    pub entities_max: u32,
+    /// As of an entity. Range: 8 to 16384. Default: 256.
+    pub events_max: u32,
+    /// As of entities. Range: events_max to 536870912. Default: 2097152.
+    pub pool_events_max: u32,
+    /// What happens to a new pair when the table is full: "evict-oldest-idle" gives it the row of the pair
+    /// that is unused for longest, counted; "reject" makes its features missing, counted.
+    /// Default: "evict-oldest-idle".
+    pub when_full: WhenFull,
 }
 
-/// The full names of one kind's keys.
-struct Keys {
-    entities_max: &'static str,
-    events_max: &'static str,
-    pool_events_max: &'static str,
+impl Default for PairsConfig {
+    fn default() -> Self {
+        Self {
+            entities_max: 262_144,
+            events_max: 256,
+            pool_events_max: 2_097_152,
+            when_full: WhenFull::default(),
+        }
+    }
 }
-
-const CUSTOMER_KEYS: Keys = Keys {
-    entities_max: "features.customers.entities_max",
-    events_max: "features.customers.events_max",
-    pool_events_max: "features.customers.pool_events_max",
-};
-
-const TERMINAL_KEYS: Keys = Keys {
-    entities_max: "features.terminals.entities_max",
-    events_max: "features.terminals.events_max",
-    pool_events_max: "features.terminals.pool_events_max",
-};
 
 /// Section `[features]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FeaturesConfig {
+    /// File of the feature set. A relative path is looked for in the working directory and above, then above
+    /// the program. Default: "features/payments-v1.toml".
+    pub set: PathBuf,
     /// Events handled in one duty cycle. Range: 1 to 4096. Default: 64.
     pub batch_max: u32,
-    /// How far an event may be behind the newest one of its customer or terminal and still get exact
-    /// windows; later ones are counted and get the windows over what is still held. Unit: seconds.
-    /// Range: 0 to 2592000. Default: 86400 (a day).
+    /// How far an event may be behind the newest one of its entity and still be placed where it belongs; later
+    /// ones are counted and used as of arrival. Unit: seconds. Range: 0 to 2592000. Default: 86400 (a day).
     pub lateness_s_max: u32,
     /// Memory of the customers.
     pub customers: TimelinesConfig,
     /// Memory of the terminals.
     pub terminals: TimelinesConfig,
+    /// Memory of the cards, if the set has features of them.
+    pub cards: TimelinesConfig,
+    /// Memory of the merchants, if the set has features of them.
+    pub merchants: TimelinesConfig,
+    /// Memory of the devices, if the set has features of them.
+    pub devices: TimelinesConfig,
+    /// Memory of the accounts, if the set has features of them.
+    pub accounts: TimelinesConfig,
+    /// Memory of pairs of entities, if the set has features of them.
+    pub pairs: PairsConfig,
 }
 
 impl Default for FeaturesConfig {
     fn default() -> Self {
         Self {
+            set: PathBuf::from("features/payments-v1.toml"),
             batch_max: 64,
             lateness_s_max: 86_400,
             customers: TimelinesConfig::default(),
             terminals: TimelinesConfig::default(),
+            cards: TimelinesConfig::default(),
+            merchants: TimelinesConfig::default(),
+            devices: TimelinesConfig::default(),
+            accounts: TimelinesConfig::default(),
+            pairs: PairsConfig::default(),
         }
     }
 }
@@ -122,23 +137,91 @@ impl FeaturesConfig {
     /// # Errors
     /// The first key that is out of its range, with what was found and expected.
     pub fn validate(&self) -> Result<(), FeaturesError> {
-        check_range("features.batch_max", self.batch_max, 1, 4096)?;
-        check_range("features.lateness_s_max", self.lateness_s_max, 0, 2_592_000)?;
-        self.customers.validate(&CUSTOMER_KEYS)?;
-        self.terminals.validate(&TERMINAL_KEYS)
+        check_range("features", "batch_max", self.batch_max, 1, 4096)?;
+        check_range("features", "lateness_s_max", self.lateness_s_max, 0, 2_592_000)?;
+        for entity in Entity::ALL {
+            let key = EntityKey::One(entity);
+            check_sizes(section(key), self.sizes(key))?;
+        }
+        let pairs = EntityKey::Pair(Entity::Customer, Entity::Terminal);
+        check_sizes(section(pairs), self.sizes(pairs))
     }
 
-    /// Memory taken at start. Unit: bytes.
-    pub fn memory_len(&self) -> u64 {
-        self.customers.memory_len() + self.terminals.memory_len()
+    /// The memory for a kind of entity.
+    pub fn sizes(&self, key: EntityKey) -> Sizes {
+        let EntityKey::One(entity) = key else {
+            return Sizes {
+                entities_max: self.pairs.entities_max,
+                events_max: self.pairs.events_max,
+                pool_events_max: self.pairs.pool_events_max,
+            };
+        };
+        let config = match entity {
+            Entity::Customer => &self.customers,
+            Entity::Terminal => &self.terminals,
+            Entity::Card => &self.cards,
+            Entity::Merchant => &self.merchants,
+            Entity::Device => &self.devices,
+            Entity::Account => &self.accounts,
+        };
+        Sizes {
+            entities_max: config.entities_max,
+            events_max: config.events_max,
+            pool_events_max: config.pool_events_max,
+        }
     }
 }
 
-fn check_range(key: &'static str, found: u32, low: u32, high: u32) -> Result<(), FeaturesError> {
+/// The section of the configuration for a kind of entity.
+pub(crate) fn section(key: EntityKey) -> &'static str {
+    match key {
+        EntityKey::One(Entity::Customer) => "features.customers",
+        EntityKey::One(Entity::Terminal) => "features.terminals",
+        EntityKey::One(Entity::Card) => "features.cards",
+        EntityKey::One(Entity::Merchant) => "features.merchants",
+        EntityKey::One(Entity::Device) => "features.devices",
+        EntityKey::One(Entity::Account) => "features.accounts",
+        EntityKey::Pair(..) => "features.pairs",
+    }
+}
+
+fn check_sizes(section: &'static str, sizes: Sizes) -> Result<(), FeaturesError> {
+    let Sizes {
+        entities_max,
+        events_max,
+        pool_events_max,
+    } = sizes;
+    check_range(section, "entities_max", entities_max, 1, ENTITIES_MAX)?;
+    check_range(section, "events_max", events_max, 8, EVENTS_MAX)?;
+    if !events_max.is_power_of_two() {
+        return Err(FeaturesError::PowerOfTwo {
+            section,
+            found: events_max,
+        });
+    }
+    check_range(section, "pool_events_max", pool_events_max, 8, POOL_EVENTS_MAX)?;
+    if pool_events_max < events_max {
+        return Err(FeaturesError::PoolSmallerThanEntity {
+            section,
+            found: pool_events_max,
+            events_max,
+        });
+    }
+    Ok(())
+}
+
+fn check_range(
+    section: &'static str,
+    key: &'static str,
+    found: u32,
+    low: u32,
+    high: u32,
+) -> Result<(), FeaturesError> {
     if (low..=high).contains(&found) {
         Ok(())
     } else {
         Err(FeaturesError::Range {
+            section,
             key,
             found,
             low,
@@ -184,10 +267,5 @@ mod tests {
             |config| config.terminals.pool_events_max = 512,
             "features.terminals.pool_events_max is 512, expected at least events_max, which is 1024",
         );
-    }
-
-    #[test]
-    fn default_takes_140_mib() {
-        assert_eq!(FeaturesConfig::default().memory_len(), 140 << 20);
     }
 }

@@ -1,29 +1,41 @@
-//! The feature store of the payments lane: what a customer and a terminal did lately, in event time.
+//! The feature store of the payments lane: what customers, terminals, cards and devices did lately, in event
+//! time.
 //!
 //! ```text
-//!   ingest ──PaymentRecord──▶ [FeatureAgent] ──FeatureRecord──▶ score
-//!                                 │ owns
-//!                            FeatureStore ─┬─ customers: time, sum of amounts  ─┐ Timelines: one sorted
-//!                                          └─ terminals: time, sum of frauds   ─┘ run of events per entity
+//!   features/payments-v1.toml ─▶ FeatureSet ─▶ plan
+//!                                               │ says what is kept, and how each slot is read
+//!   ingest ──PaymentRecord──▶ [FeatureAgent] ───┼──FeatureRecord──▶ score
+//!                                  │ owns       ▼
+//!                             FeatureStore ── Timelines: per stream, one sorted ring of events per entity
 //! ```
 //!
-//! Start at [`agent`]; [`spec`] lists the features; [`store`] computes them; [`timelines`] keeps the events.
-//! An exporter of training sets calls [`FeatureStore::apply`] too, so that serving and training are one code.
+//! Start at [`agent`]; [`set`] says what a feature can be; [`store`] computes them; [`timelines`] keeps the
+//! events. A replica for checkpoints and an exporter of training sets call [`FeatureStore::apply`] too, so that
+//! serving, replay and training are one code.
 //!
-//! Invariant: the vector for sequence `n` is a function of the lane's events `1..=n` and the configuration
-//! alone, so replay gives the same bytes. Nothing here reads a clock.
+//! Invariant: the vector of sequence `n` is a function of the lane's events `1..=n` alone. Nothing here reads a
+//! clock; after the start nothing allocates.
 
 pub mod agent;
 pub mod config;
 pub mod counters;
 pub mod error;
 
-pub mod spec;
-pub mod store;
-pub mod timelines;
+pub mod set;
 
-pub use agent::FeatureAgent;
-pub use config::{FeaturesConfig, TimelinesConfig};
+mod fields;
+mod pairs;
+mod plan;
+mod reading;
+pub mod sketch;
+pub mod store;
+mod timelines;
+mod transforms;
+
+pub use agent::{FeatureAgent, FeatureCommand, FeatureControl, FeatureRetired, Swap};
+pub use config::{FeaturesConfig, PairsConfig, TimelinesConfig, WhenFull};
 pub use error::FeaturesError;
-pub use spec::{FEATURES, feature_set_hash};
-pub use store::{FeatureStore, Tally};
+pub use fields::AMOUNT_MINOR_MAX;
+pub use set::FeatureSet;
+pub use store::{FeatureStore, Tally, Usage};
+pub use timelines::Sizes;

@@ -1,77 +1,100 @@
 //! The state of the feature store and the vectors read from it.
 //!
 //! ```text
-//!   Transaction ─▶ customers: insert, three windows ending at T       ─┐
-//!               ─▶ terminals: insert, three windows ending at T − 7 d ─┴▶ vector
-//!   Label       ─▶ terminals: the transaction it speaks of becomes fraud, or is fraud no longer
+//!   Transaction ─▶ for each stream: edges moved to T ─▶ read ─▶ added, if it is one of the stream's ─▶ read
+//!   Label       ─▶ the transaction it speaks of becomes fraud, or is fraud no longer, in every stream
 //! ```
 //!
-//! **Labels.** A label counts at the time of its *transaction*, not of its arrival. Windows end seven days
-//! before `T`, so a label that comes within seven days of its transaction is in every window that holds the
-//! transaction; a later one is in the windows read after it came. A transaction without a label counts as
-//! genuine. The last label wins: `Genuine` after `Fraud` takes the fraud back, a repeated one changes
-//! nothing. A label whose transaction is not held (unknown, or older than the windows) is counted and left.
-//! The transaction is found by its time and 32 bits of its id's hash.
+//! **Time.** An event's effective time in a stream is its own, unless it is further behind the newest of its
+//! entity there than the lateness: then it is used as of arrival, at the newest time, and counted.
+//!
+//! **Labels.** A label counts at the time of its *transaction*, from its arrival on. With a delay no shorter
+//! than labels take, a window never uses one before it could have been known, and a late one is in the windows
+//! that are read after it came. The last label wins: `Genuine` takes a fraud back, a repeated one changes
+//! nothing. A label whose transaction is not held is counted and left. The transaction is found by its time
+//! and 32 bits of its id's hash, at every entity that the label itself names.
 //!
 //! **Order.** Events of one time stand in the order of arrival. A window counts what had arrived.
 //!
-//! Invariant: exact while no counter of [`Tally`] beside `labels_repeated` and `late_events` has grown.
+//! Invariant: a vector is a function of the records applied so far, in order, and of nothing else; exact while
+//! no counter of [`Tally`] beside labels and late events has grown and no stream has merged.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
-use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, fresh, payment_kind};
+use pinion_runtime::memory::Words;
+use pinion_runtime::state::{Region, RegionMut, State};
+use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
 use pinion_schemas::wire::Verdict;
+use zerocopy::IntoBytes as _;
 
-use crate::config::{EVENTS_MAX, FeaturesConfig};
-use crate::spec::{
-    AMOUNT_INDEX, CUSTOMER_INDEX, DAY_NS, LABEL_DELAY_DAYS, NIGHT_HOUR_MAX, NIGHT_INDEX, SECOND_NS,
-    TERMINAL_INDEX, WEEKEND_INDEX, WINDOW_DAYS,
-};
-use crate::timelines::{Entry, Timelines, upper_bound};
-
-/// Amounts count as no larger than this, either way: 1.4 trillion in a currency with cents.
-pub const AMOUNT_MINOR_MAX: i64 = (1 << 47) - 1;
-
-const _: () = assert!(
-    AMOUNT_MINOR_MAX.checked_mul(EVENTS_MAX as i64).is_some(),
-    "a window's sum fits an i64"
-);
-
-/// Terminal windows end this long before the transaction.
-const DELAY_NS: i64 = LABEL_DELAY_DAYS * DAY_NS;
-
-/// How far back the windows reach.
-const CUSTOMER_REACH_NS: i64 = WINDOW_DAYS[2] * DAY_NS;
-const TERMINAL_REACH_NS: i64 = DELAY_NS + CUSTOMER_REACH_NS;
+use crate::config::FeaturesConfig;
+use crate::error::FeaturesError;
+use crate::fields::{self, AMOUNT_MINOR_MAX};
+use crate::pairs::PairTable;
+use crate::plan::{Aux, Plan, Stream};
+use crate::reading::{self, Scratch};
+use crate::set::{Entity, EntityKey, FeatureSet, Field, SECOND_NS, canonical};
+use crate::timelines::{Entry, Timelines};
+use crate::transforms;
 
 /// Fixed, so that a replay finds the same transactions.
 const TAG_SEED: u64 = 0x5049_4E49_4F4E_0002;
 
-/// What was out of the ordinary, since the start.
+/// Entities that an event can name.
+pub const ENTITIES: usize = 6;
+
+// Words of the tally.
+const LATE: usize = 0;
+const TOO_LATE: usize = 1;
+const UNKNOWN: usize = 2;
+const CLAMPED: usize = 3;
+const LABELS_APPLIED: usize = 4;
+const LABELS_REPEATED: usize = 5;
+const LABELS_UNMATCHED: usize = 6;
+const WATERMARK: usize = 7;
+const TALLY_WORDS: usize = 8;
+
+/// What was out of the ordinary, since the start of the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Transactions older than the newest of their customer or terminal, within the lateness: exact.
+    /// Transactions older than the newest of one of their entities, within the lateness: exact.
     pub late_events: u64,
-    /// Transactions later than the lateness: their windows are over what was still held, and those older
-    /// than everything that may be held were not kept.
+    /// Transactions later than the lateness: used as of arrival.
     pub too_late_events: u64,
-    /// Transactions whose customer or terminal has no row (absent, or a dense id past entities_max): its
-    /// windows hold this transaction alone, or none.
+    /// Entities of transactions that have no row: absent from the event, or past entities_max, or a pair for
+    /// which there was no room. Their features are missing.
     pub unknown_entities: u64,
-    /// Transactions that could not be kept because the pool was used up.
-    pub unkept_events: u64,
     /// Amounts held to [`AMOUNT_MINOR_MAX`].
     pub clamped_amounts: u64,
     /// Labels that made a transaction fraud, or took it back.
     pub labels_applied: u64,
     /// Labels that said what was known.
     pub labels_repeated: u64,
-    /// Labels whose transaction is not held.
+    /// Labels whose transaction is not held by any stream.
     pub labels_unmatched: u64,
 }
 
-/// Whether a transaction is late for its entity.
+/// What memory is used, over all streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Entities that have had an event, in all streams together.
+    pub entities: u64,
+    /// Events merged with a neighbour because there was no room.
+    pub merged_events: u64,
+    /// Events that could not be kept because a pool was used up.
+    pub unkept_events: u64,
+    /// Pool entries given out.
+    pub pool_used: u64,
+    /// Pool entries.
+    pub pool_len: u64,
+    /// Pairs that lost their row to another.
+    pub pairs_evicted: u64,
+    /// Times that a pair got no row.
+    pub pairs_refused: u64,
+}
+
+/// Whether a transaction is late for one of its entities.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Lateness {
     Timely,
@@ -79,407 +102,464 @@ enum Lateness {
     TooLate,
 }
 
-/// A transaction's place in the timeline of its entity.
-#[derive(Clone, Copy)]
-struct Placed {
-    /// Index among the events held, if it is held.
-    index: Option<usize>,
-    lateness: Lateness,
+/// The entity of an event in a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    /// It has this row.
+    Row(u32),
+    /// It could have a row and has none: nothing is known of it.
+    Stranger,
+    /// The event does not name it, or there is no room for it.
+    None,
 }
 
-/// What is known of customers and terminals.
+/// What is known of the entities.
+#[derive(Clone, Debug)]
 pub struct FeatureStore {
-    /// Totals are sums of amounts, wrapping.
-    customers: Timelines,
-    /// Totals are counts of frauds in the lower half, and the transaction's tag in the upper.
-    terminals: Timelines,
-    lateness_ns_max: i64,
+    plan: Plan,
+    set_hash: u64,
+    timelines: Vec<Timelines>,
+    /// Of each kind of pair in the plan.
+    pairs: Vec<(EntityKey, PairTable)>,
+    lateness_ns: i64,
     tags: FixedState,
-    tally: Tally,
+    tally: Words,
+    scratch: Scratch,
+    values: Vec<i64>,
 }
 
 impl FeatureStore {
-    /// A store that knows nothing.
+    /// A store that knows nothing. Its memory is there when it is written; see [`Self::prefault`].
     ///
-    /// Cost: takes and writes all memory, [`FeaturesConfig::memory_len`] bytes.
-    pub fn new(config: &FeaturesConfig) -> Self {
-        let timelines = |config: &crate::config::TimelinesConfig| {
-            Timelines::new(config.entities_max, config.events_max, config.pool_events_max)
-        };
-        Self {
-            customers: timelines(&config.customers),
-            terminals: timelines(&config.terminals),
-            lateness_ns_max: i64::from(config.lateness_s_max) * SECOND_NS,
-            tags: FixedState::with_seed(TAG_SEED),
-            tally: Tally::default(),
+    /// # Errors
+    /// A value of `config` is out of range, or too small for `set`.
+    pub fn new(config: &FeaturesConfig, set: &FeatureSet) -> Result<Self, FeaturesError> {
+        config.validate()?;
+        let plan = Plan::new(set);
+        plan.check(config)?;
+        let timelines = plan
+            .streams
+            .iter()
+            .map(|stream| Timelines::new(stream.shape.clone(), config.sizes(stream.key)))
+            .collect();
+        let mut pairs: Vec<(EntityKey, PairTable)> = Vec::new();
+        for stream in &plan.streams {
+            if let EntityKey::Pair(first, second) = stream.key
+                && pairs.iter().all(|(key, _)| *key != stream.key)
+            {
+                let ids_max = [first, second].map(|entity| config.sizes(EntityKey::One(entity)).entities_max);
+                let rows_max = config.pairs.entities_max;
+                pairs.push((stream.key, PairTable::new(rows_max, config.pairs.when_full, ids_max)));
+            }
         }
+        Ok(Self {
+            set_hash: canonical::hash(set),
+            timelines,
+            pairs,
+            lateness_ns: i64::from(config.lateness_s_max) * SECOND_NS,
+            tags: FixedState::with_seed(TAG_SEED),
+            tally: Words::zeroed(TALLY_WORDS),
+            scratch: Scratch::new(plan.edges_max()),
+            values: Vec::with_capacity(ENTITIES),
+            plan,
+        })
     }
 
-    /// Adds one event and writes its vector: a transaction's features in the order of
-    /// [`crate::spec::FEATURES`], zeros for any other event.
+    /// Has all memory there, so that nothing waits for a page later.
     ///
-    /// Cost: no heap call; per entity up to four binary searches over its events.
+    /// Cost: writes [`Self::memory_len`] bytes, about 0.25 ms per MiB.
+    pub fn prefault(&mut self) {
+        self.timelines.iter_mut().for_each(Timelines::prefault);
+        self.pairs.iter_mut().for_each(|(_, table)| table.prefault());
+    }
+
+    /// Memory at most. Unit: bytes.
+    pub fn memory_len(&self) -> u64 {
+        let streams = self.timelines.iter().map(Timelines::memory_len);
+        let pairs = self.pairs.iter().map(|(_, table)| table.memory_len());
+        streams.chain(pairs).sum()
+    }
+
+    /// Hash of the feature set that it computes.
+    pub fn set_hash(&self) -> u64 {
+        self.set_hash
+    }
+
+    /// Adds one event and writes its vector: a transaction's features in the order of the set, zeros for any
+    /// other event.
+    ///
+    /// Cost: no heap call; per stream one row, the newest entry and one entry per edge, and what the formulas
+    /// say.
     pub fn apply(&mut self, payment: &PaymentRecord, vector: &mut [f32; FEATURES_MAX]) {
         *vector = [0.0; FEATURES_MAX];
         self.forget_reused(payment);
         match payment.origin.kind {
             payment_kind::TRANSACTION => self.add_transaction(payment, vector),
-            payment_kind::LABEL => self.add_label(payment),
-            _ => {}
+            payment_kind::LABEL => {
+                self.add_label(payment);
+                self.add_other(payment);
+            }
+            _ => self.add_other(payment),
+        }
+    }
+
+    /// Asks for the first lines that [`Self::apply`] will need. Call it a few events ahead.
+    #[inline]
+    pub fn prefetch_rows(&self, payment: &PaymentRecord) {
+        for (stream, timelines) in self.plan.streams.iter().zip(&self.timelines) {
+            if let EntityKey::One(entity) = stream.key {
+                timelines.prefetch_row(fields::dense(payment, entity));
+            }
+        }
+    }
+
+    /// Asks for the lines after those of [`Self::prefetch_rows`]. Call it when these should have come.
+    #[inline]
+    pub fn prefetch_entries(&self, payment: &PaymentRecord) {
+        for (stream, timelines) in self.plan.streams.iter().zip(&self.timelines) {
+            if let EntityKey::One(entity) = stream.key {
+                timelines.prefetch_entries(fields::dense(payment, entity));
+            }
         }
     }
 
     /// What was out of the ordinary so far.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn tally(&self) -> Tally {
+        Tally {
+            late_events: self.tally[LATE],
+            too_late_events: self.tally[TOO_LATE],
+            unknown_entities: self.tally[UNKNOWN],
+            clamped_amounts: self.tally[CLAMPED],
+            labels_applied: self.tally[LABELS_APPLIED],
+            labels_repeated: self.tally[LABELS_REPEATED],
+            labels_unmatched: self.tally[LABELS_UNMATCHED],
+        }
     }
 
-    /// The customers' events.
-    pub fn customers(&self) -> &Timelines {
-        &self.customers
+    /// Time of the newest transaction so far, 0 before the first. Unit: ns since the Unix epoch.
+    pub fn watermark_ns(&self) -> i64 {
+        self.tally[WATERMARK] as i64
     }
 
-    /// The terminals' events.
-    pub fn terminals(&self) -> &Timelines {
-        &self.terminals
+    /// What memory is used.
+    pub fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for timelines in &self.timelines {
+            usage.entities += timelines.entities();
+            usage.merged_events += timelines.merged_events();
+            usage.unkept_events += timelines.unkept_events();
+            usage.pool_used += timelines.pool_used();
+            usage.pool_len += timelines.pool_len();
+        }
+        for (_, table) in &self.pairs {
+            usage.pairs_evicted += table.evicted();
+            usage.pairs_refused += table.refused();
+        }
+        usage
+    }
+
+    /// The vector that this transaction would get at its `event_ns` before it is added itself. What needs the
+    /// current event to be in the window is read without it.
+    ///
+    /// Cost: takes memory, and searches for every edge: for a copy of the store that serves no events.
+    pub fn peek(&self, probe: &PaymentRecord, vector: &mut [f32; FEATURES_MAX]) {
+        *vector = [0.0; FEATURES_MAX];
+        self.begin_vector(probe, vector);
+        let mut scratch = Scratch::new(self.plan.edges_max());
+        let (dense, at_ns) = (fields::all_dense(probe), probe.origin.event_ns);
+        for (index, (stream, timelines)) in self.plan.streams.iter().zip(&self.timelines).enumerate() {
+            match self.find(index, &dense) {
+                Subject::Row(row) => {
+                    timelines.search(row, at_ns, &mut scratch.numbers);
+                    for steps in [&stream.before, &stream.after] {
+                        reading::read_all(steps, timelines, row, at_ns, probe, &mut scratch, vector);
+                    }
+                }
+                Subject::Stranger => reading::read_nothing(stream, vector),
+                Subject::None => {}
+            }
+        }
+        self.divide(vector);
+    }
+
+    /// Time of the newest event of an entity over all streams, if there was one; of a pair with both dense ids.
+    /// Unit: ns since the Unix epoch.
+    pub fn newest_ns(&self, key: EntityKey, dense: &[u32; ENTITIES]) -> Option<i64> {
+        let streams = self.plan.streams.iter().enumerate();
+        let newest = streams
+            .filter(|(_, stream)| stream.key == key)
+            .filter_map(|(index, _)| match self.find(index, dense) {
+                Subject::Row(row) => self.timelines[index].newest_ns(row),
+                _ => None,
+            });
+        newest.max()
+    }
+
+    /// The slots that no stream is needed for, and the missing values of the others.
+    fn begin_vector(&self, payment: &PaymentRecord, vector: &mut [f32; FEATURES_MAX]) {
+        vector[..self.plan.slot_count].copy_from_slice(&self.plan.missing);
+        for (slot, transform) in &self.plan.transforms {
+            transforms::write(transform, payment, &mut vector[*slot..]);
+        }
+    }
+
+    /// The slots that are one slot divided by another.
+    fn divide(&self, vector: &mut [f32; FEATURES_MAX]) {
+        for ratio in &self.plan.ratios {
+            let (above, below) = (vector[ratio.numerator], vector[ratio.denominator]);
+            let quotient = (f64::from(above) / f64::from(below)) as f32;
+            if quotient.is_finite() {
+                vector[ratio.slot] = quotient;
+            }
+        }
     }
 
     /// Forgets what is known under dense ids that were given anew with this event.
     fn forget_reused(&mut self, payment: &PaymentRecord) {
-        if payment.fresh & fresh::CUSTOMER != 0 && self.customers.has_row(payment.customer) {
-            self.customers.forget(payment.customer);
+        if payment.fresh == 0 {
+            return;
         }
-        if payment.fresh & fresh::TERMINAL != 0 && self.terminals.has_row(payment.terminal) {
-            self.terminals.forget(payment.terminal);
+        for entity in Entity::ALL {
+            if payment.fresh & entity.fresh_bit() == 0 {
+                continue;
+            }
+            let dense = fields::dense(payment, entity);
+            for (stream, timelines) in self.plan.streams.iter().zip(&mut self.timelines) {
+                if stream.key == EntityKey::One(entity) && timelines.has_row(dense) {
+                    timelines.forget(dense);
+                }
+            }
+            for (key, table) in &mut self.pairs {
+                match *key {
+                    EntityKey::Pair(first, _) if first == entity => table.renew(0, dense),
+                    EntityKey::Pair(_, second) if second == entity => table.renew(1, dense),
+                    _ => {}
+                }
+            }
         }
     }
 
     fn add_transaction(&mut self, payment: &PaymentRecord, vector: &mut [f32; FEATURES_MAX]) {
-        let time_ns = payment.origin.event_ns;
-        vector[AMOUNT_INDEX] = payment.amount_minor as f32;
-        vector[WEEKEND_INDEX] = f32::from(is_weekend(time_ns));
-        vector[NIGHT_INDEX] = f32::from(is_night(time_ns));
-        let lateness = self
-            .add_to_customer(payment, &mut vector[CUSTOMER_INDEX..TERMINAL_INDEX])
-            .max(self.add_to_terminal(payment, &mut vector[TERMINAL_INDEX..]));
-        self.tally.late_events += u64::from(lateness == Lateness::Late);
-        self.tally.too_late_events += u64::from(lateness == Lateness::TooLate);
+        let watermark_ns = self.watermark_ns().max(payment.origin.event_ns);
+        self.tally[WATERMARK] = watermark_ns as u64;
+        self.begin_vector(payment, vector);
+        let dense = fields::all_dense(payment);
+        let mut lateness = Lateness::Timely;
+        for index in 0..self.plan.streams.len() {
+            lateness = lateness.max(self.read_and_add(index, payment, &dense, vector));
+        }
+        self.divide(vector);
+        self.tally[LATE] += u64::from(lateness == Lateness::Late);
+        self.tally[TOO_LATE] += u64::from(lateness == Lateness::TooLate);
+        self.tally[CLAMPED] += u64::from(payment.amount_minor.abs_diff(0) > AMOUNT_MINOR_MAX as u64);
     }
 
-    fn add_to_customer(&mut self, payment: &PaymentRecord, windows: &mut [f32]) -> Lateness {
-        let (customer, time_ns) = (payment.customer, payment.origin.event_ns);
-        let amount = self.clamp(payment.amount_minor);
-        let placed = self.place(Kind::Customer, customer, time_ns);
-        let mut own = (1, amount);
-        if let Some(index) = placed.index {
-            self.customers.add_from(customer, index, amount as u64);
-            own = (0, 0);
-        }
-        for (window, days) in windows.chunks_exact_mut(2).zip(WINDOW_DAYS) {
-            let (count, sum) = window_of(&self.customers, customer, time_ns, 0, days * DAY_NS);
-            let (count, sum) = (count + own.0, sum as i64 + own.1);
-            window[0] = count as f32;
-            window[1] = (sum as f64 / count as f64) as f32;
-        }
-        placed.lateness
-    }
-
-    fn add_to_terminal(&mut self, payment: &PaymentRecord, windows: &mut [f32]) -> Lateness {
-        let (terminal, time_ns) = (payment.terminal, payment.origin.event_ns);
-        let placed = self.place(Kind::Terminal, terminal, time_ns);
-        if let Some(index) = placed.index {
-            let tag = self.tag(payment);
-            let entry = self.terminals.entry_mut(terminal, index);
-            entry.total = u64::from(entry.total as u32) | tag << 32;
-        }
-        for (window, days) in windows.chunks_exact_mut(2).zip(WINDOW_DAYS) {
-            let (count, frauds) = window_of(&self.terminals, terminal, time_ns, DELAY_NS, days * DAY_NS);
-            let frauds = frauds as u32;
-            window[0] = count as f32;
-            window[1] = if count == 0 {
-                0.0
-            } else {
-                (f64::from(frauds) / count as f64) as f32
-            };
-        }
-        placed.lateness
-    }
-
-    /// Puts a transaction into the timeline of its entity, if it may be kept.
-    fn place(&mut self, kind: Kind, entity: u32, time_ns: i64) -> Placed {
-        let (timelines, reach_ns) = match kind {
-            Kind::Customer => (&mut self.customers, CUSTOMER_REACH_NS),
-            Kind::Terminal => (&mut self.terminals, TERMINAL_REACH_NS),
+    /// Reads one stream's slots for a transaction, and adds it if it is one of the stream's events.
+    fn read_and_add(
+        &mut self,
+        index: usize,
+        payment: &PaymentRecord,
+        dense: &[u32; ENTITIES],
+        vector: &mut [f32; FEATURES_MAX],
+    ) -> Lateness {
+        let is_own = fields::belongs(payment, &self.plan.streams[index]);
+        let subject = if is_own { self.give(index, dense) } else { self.find(index, dense) };
+        let Self {
+            plan,
+            timelines,
+            tally,
+            scratch,
+            values,
+            lateness_ns,
+            tags,
+            ..
+        } = self;
+        let (stream, timelines) = (&plan.streams[index], &mut timelines[index]);
+        let row = match subject {
+            Subject::Row(row) => row,
+            Subject::Stranger => {
+                reading::read_nothing(stream, vector);
+                return Lateness::Timely;
+            }
+            Subject::None => {
+                tally[UNKNOWN] += 1;
+                return Lateness::Timely;
+            }
         };
-        if !timelines.has_row(entity) {
-            self.tally.unknown_entities += 1;
-            return Placed {
-                index: None,
-                lateness: Lateness::Timely,
-            };
+        let (at_ns, lateness) = effective(timelines, row, payment.origin.event_ns, *lateness_ns);
+        timelines.advance(row, at_ns, &mut scratch.numbers);
+        reading::read_all(&stream.before, timelines, row, at_ns, payment, scratch, vector);
+        if !is_own {
+            reading::read_all(&stream.after, timelines, row, at_ns, payment, scratch, vector);
+            return Lateness::Timely;
         }
-        let newest_ns = timelines
-            .held(entity)
-            .last()
-            .map_or(time_ns, |last| last.time_ns.max(time_ns));
-        let exact_ns = newest_ns.saturating_sub(self.lateness_ns_max);
-        let expired_ns = exact_ns.saturating_sub(reach_ns);
-        let lateness = match time_ns {
-            _ if time_ns == newest_ns => Lateness::Timely,
-            _ if time_ns >= exact_ns => Lateness::Late,
-            _ => Lateness::TooLate,
+        add(stream, timelines, row, at_ns, payment, *lateness_ns, values, tags);
+        timelines.numbers_after(row, at_ns, &mut scratch.numbers);
+        reading::read_all(&stream.after, timelines, row, at_ns, payment, scratch, vector);
+        lateness
+    }
+
+    /// Adds a label or an account update to the streams over these.
+    fn add_other(&mut self, payment: &PaymentRecord) {
+        let dense = fields::all_dense(payment);
+        for index in 0..self.plan.streams.len() {
+            if !fields::belongs(payment, &self.plan.streams[index]) {
+                continue;
+            }
+            let Subject::Row(row) = self.give(index, &dense) else {
+                continue;
+            };
+            let (stream, timelines) = (&self.plan.streams[index], &mut self.timelines[index]);
+            let (at_ns, _) = effective(timelines, row, payment.origin.event_ns, self.lateness_ns);
+            let (lateness_ns, values, tags) = (self.lateness_ns, &mut self.values, &self.tags);
+            add(stream, timelines, row, at_ns, payment, lateness_ns, values, tags);
+        }
+    }
+
+    /// The entity of an event in a stream, as far as it is known.
+    #[inline]
+    fn find(&self, index: usize, dense: &[u32; ENTITIES]) -> Subject {
+        match self.plan.streams[index].key {
+            EntityKey::One(entity) => {
+                let dense = dense[entity as usize];
+                match self.timelines[index].has_row(dense) {
+                    true => Subject::Row(dense),
+                    false => Subject::None,
+                }
+            }
+            EntityKey::Pair(first, second) => {
+                let pair = [dense[first as usize], dense[second as usize]];
+                let tables = self.pairs.iter();
+                let mut tables = tables.filter(|(key, _)| *key == EntityKey::Pair(first, second));
+                match tables.next() {
+                    Some((_, table)) if table.may_name(pair) => {
+                        table.find(pair).map_or(Subject::Stranger, Subject::Row)
+                    }
+                    _ => Subject::None,
+                }
+            }
+        }
+    }
+
+    /// As [`Self::find`], and a pair that has no row is given one, if there is room.
+    fn give(&mut self, index: usize, dense: &[u32; ENTITIES]) -> Subject {
+        let key = self.plan.streams[index].key;
+        let EntityKey::Pair(first, second) = key else {
+            return self.find(index, dense);
         };
-        if lateness == Lateness::TooLate && time_ns <= expired_ns {
-            return Placed {
-                index: None,
-                lateness,
-            };
+        let pair = [dense[first as usize], dense[second as usize]];
+        let mut tables = self.pairs.iter_mut().filter(|(known, _)| *known == key);
+        let Some(given) = tables.next().and_then(|(_, table)| table.give(pair)) else {
+            return Subject::None;
+        };
+        if given.is_evicted {
+            self.forget_pair(key, given.row);
         }
-        let index = timelines.insert(entity, time_ns, expired_ns);
-        self.tally.unkept_events += u64::from(index.is_none());
-        Placed { index, lateness }
+        Subject::Row(given.row)
+    }
+
+    /// Forgets what is known under a row that was given to another pair, in all streams of its kind.
+    fn forget_pair(&mut self, key: EntityKey, row: u32) {
+        for (stream, timelines) in self.plan.streams.iter().zip(&mut self.timelines) {
+            if stream.key == key {
+                timelines.forget(row);
+            }
+        }
     }
 
     fn add_label(&mut self, label: &PaymentRecord) {
-        let Some((index, was_fraud)) = self.find_labelled(label) else {
-            self.tally.labels_unmatched += 1;
-            return;
+        let dense = fields::all_dense(label);
+        let tag = tag(&self.tags, label);
+        let is_fraud = i64::from(label.verdict == Verdict::Fraud.0);
+        let mut found = None;
+        for index in 0..self.plan.streams.len() {
+            let Some(column) = self.plan.streams[index].fraud_column() else {
+                continue;
+            };
+            if let Subject::Row(row) = self.find(index, &dense) {
+                let which = (label.transaction_ns, tag);
+                let changed = self.timelines[index].relabel(row, column, which, is_fraud);
+                found = found.max(changed);
+            }
+        }
+        let which = match found {
+            Some(true) => LABELS_APPLIED,
+            Some(false) => LABELS_REPEATED,
+            None => LABELS_UNMATCHED,
         };
-        let is_fraud = label.verdict == Verdict::Fraud.0;
-        if is_fraud == was_fraud {
-            self.tally.labels_repeated += 1;
-            return;
+        self.tally[which] += 1;
+    }
+}
+
+impl State for FeatureStore {
+    fn regions(&self) -> Vec<Region<'_>> {
+        let mut list = vec![Region {
+            name: "features",
+            index: 0,
+            bytes: self.tally.as_bytes(),
+        }];
+        for (index, timelines) in (0..).zip(&self.timelines) {
+            timelines.regions(index, &mut list);
         }
-        self.tally.labels_applied += 1;
-        let delta = if is_fraud { 1 } else { 1_u64.wrapping_neg() };
-        self.terminals.add_from(label.terminal, index, delta);
-    }
-
-    /// The transaction that a label speaks of, and whether it is fraud so far.
-    fn find_labelled(&self, label: &PaymentRecord) -> Option<(usize, bool)> {
-        let (terminal, time_ns) = (label.terminal, label.transaction_ns);
-        if !self.terminals.has_row(terminal) {
-            return None;
+        for (index, (_, table)) in (0..).zip(&self.pairs) {
+            table.regions(index, &mut list);
         }
-        let held = self.terminals.held(terminal);
-        let tag = self.tag(label);
-        let first = held.partition_point(|entry| entry.time_ns < time_ns);
-        let of_that_time = held[first..].iter().take_while(|entry| entry.time_ns == time_ns);
-        let index = first
-            + of_that_time
-                .into_iter()
-                .position(|entry| entry.total >> 32 == tag)?;
-        let frauds_before = self.terminals.total_before(terminal, index) as u32;
-        Some((index, held[index].total as u32 != frauds_before))
+        list
     }
 
-    /// 32 bits that tell the transactions of one terminal and time apart.
-    fn tag(&self, payment: &PaymentRecord) -> u64 {
-        self.tags.hash_one(payment.transaction_id) >> 32
-    }
-
-    fn clamp(&mut self, amount_minor: i64) -> i64 {
-        let amount = amount_minor.clamp(-AMOUNT_MINOR_MAX, AMOUNT_MINOR_MAX);
-        self.tally.clamped_amounts += u64::from(amount != amount_minor);
-        amount
-    }
-}
-
-/// Which timelines.
-#[derive(Clone, Copy)]
-enum Kind {
-    Customer,
-    Terminal,
-}
-
-/// Events in `(time − delay − len, time − delay]` and the difference of their totals; none for an entity
-/// without a row.
-fn window_of(timelines: &Timelines, entity: u32, time_ns: i64, delay_ns: i64, len_ns: i64) -> (usize, u64) {
-    if !timelines.has_row(entity) {
-        return (0, 0);
-    }
-    let held = timelines.held(entity);
-    let end = count_until(held, time_ns.checked_sub(delay_ns));
-    let start = count_until(&held[..end], time_ns.checked_sub(delay_ns + len_ns));
-    let total = timelines
-        .total_before(entity, end)
-        .wrapping_sub(timelines.total_before(entity, start));
-    (end - start, total)
-}
-
-/// How many happened at `time_ns` or before; none did before the beginning of time.
-fn count_until(held: &[Entry], time_ns: Option<i64>) -> usize {
-    time_ns.map_or(0, |time_ns| upper_bound(held, time_ns))
-}
-
-/// Saturday or Sunday. The epoch was a Thursday.
-fn is_weekend(time_ns: i64) -> bool {
-    (time_ns.div_euclid(DAY_NS) + 3).rem_euclid(7) >= 5
-}
-
-fn is_night(time_ns: i64) -> bool {
-    time_ns.rem_euclid(DAY_NS) / (3600 * SECOND_NS) <= NIGHT_HOUR_MAX
-}
-
-#[cfg(test)]
-mod tests {
-    use pinion_schemas::ids::Id;
-
-    use super::*;
-
-    const T0: i64 = 1_522_540_800 * SECOND_NS; // 2018-04-01, a Sunday
-
-    fn store() -> FeatureStore {
-        let small = || crate::config::TimelinesConfig {
-            entities_max: 4,
-            events_max: 64,
-            pool_events_max: 256,
-        };
-        FeatureStore::new(&FeaturesConfig {
-            customers: small(),
-            terminals: small(),
-            ..FeaturesConfig::default()
-        })
-    }
-
-    fn transaction(name: &str, time_ns: i64, amount_minor: i64) -> PaymentRecord {
-        let mut payment = PaymentRecord::default();
-        payment.origin.kind = payment_kind::TRANSACTION;
-        payment.origin.event_ns = time_ns;
-        payment.amount_minor = amount_minor;
-        payment.transaction_id = Id::new(name).unwrap();
-        payment
-    }
-
-    fn label(transaction: &PaymentRecord, verdict: Verdict) -> PaymentRecord {
-        let mut label = *transaction;
-        label.origin.kind = payment_kind::LABEL;
-        label.transaction_ns = transaction.origin.event_ns;
-        label.verdict = verdict.0;
-        label
-    }
-
-    fn feature(store: &mut FeatureStore, payment: &PaymentRecord, name: &str) -> f32 {
-        let mut vector = [f32::NAN; FEATURES_MAX];
-        store.apply(payment, &mut vector);
-        vector[crate::spec::FEATURES
-            .iter()
-            .position(|feature| feature.name == name)
-            .unwrap()]
-    }
-
-    /// The fraud share at the terminal eight days after, given labels of one fraud among two transactions.
-    #[track_caller]
-    fn check_labels(verdicts: &[Verdict], expected: f32) {
-        let mut store = store();
-        let (first, second) = (transaction("a", T0, 100), transaction("b", T0, 100));
-        for event in [&first, &second] {
-            feature(&mut store, event, "amount_minor");
+    fn regions_mut(&mut self) -> Vec<RegionMut<'_>> {
+        let mut list = vec![RegionMut {
+            name: "features",
+            index: 0,
+            bytes: self.tally.as_mut_bytes(),
+        }];
+        for (index, timelines) in (0..).zip(&mut self.timelines) {
+            timelines.regions_mut(index, &mut list);
         }
-        for verdict in verdicts {
-            assert_eq!(
-                feature(&mut store, &label(&second, *verdict), "amount_minor"),
-                0.0
-            );
+        for (index, (_, table)) in (0..).zip(&mut self.pairs) {
+            table.regions_mut(index, &mut list);
         }
-        let later = transaction("c", T0 + 7 * DAY_NS, 100);
-        assert_eq!(feature(&mut store, &later, "terminal_fraud_share_1d"), expected);
+        list
     }
+}
 
-    #[test]
-    fn last_label_wins_and_a_repeated_one_changes_nothing() {
-        check_labels(&[], 0.0);
-        check_labels(&[Verdict::Genuine], 0.0);
-        check_labels(&[Verdict::Fraud], 0.5);
-        check_labels(&[Verdict::Fraud, Verdict::Fraud], 0.5);
-        check_labels(&[Verdict::Fraud, Verdict::Genuine], 0.0);
-        check_labels(&[Verdict::Fraud, Verdict::Genuine, Verdict::Fraud], 0.5);
+/// The time that an event counts at in a stream, and whether it is late there.
+fn effective(timelines: &Timelines, row: u32, event_ns: i64, lateness_ns: i64) -> (i64, Lateness) {
+    match timelines.newest_ns(row) {
+        Some(newest_ns) if event_ns < newest_ns.saturating_sub(lateness_ns) => (newest_ns, Lateness::TooLate),
+        Some(newest_ns) if event_ns < newest_ns => (event_ns, Lateness::Late),
+        _ => (event_ns, Lateness::Timely),
     }
+}
 
-    #[test]
-    fn label_of_unknown_transaction_is_counted() {
-        let mut store = store();
-        let payment = transaction("a", T0, 100);
-        feature(&mut store, &label(&payment, Verdict::Fraud), "amount_minor");
-        assert_eq!(store.tally().labels_unmatched, 1);
-    }
+#[expect(clippy::too_many_arguments, reason = "parts of the store that are borrowed apart")]
+fn add(
+    stream: &Stream,
+    timelines: &mut Timelines,
+    row: u32,
+    at_ns: i64,
+    payment: &PaymentRecord,
+    lateness_ns: i64,
+    values: &mut Vec<i64>,
+    tags: &FixedState,
+) {
+    values.clear();
+    values.extend(stream.values.iter().map(|&field| fields::value(payment, field)));
+    let aux = match stream.aux {
+        Aux::Nothing => 0,
+        Aux::Tag => tag(tags, payment),
+        Aux::Value(Field::Id(entity)) => fields::dense(payment, entity),
+        Aux::Value(field) => fields::value(payment, field) as u32,
+    };
+    let entry = Entry {
+        time_ns: at_ns,
+        aux,
+        values,
+    };
+    timelines.insert(row, &entry, lateness_ns);
+}
 
-    #[test]
-    fn window_is_open_at_its_start_and_closed_at_its_end() {
-        let mut store = store();
-        feature(&mut store, &transaction("a", T0, 300), "amount_minor");
-        let inside = transaction("b", T0 + DAY_NS - 1, 100);
-        assert_eq!(feature(&mut store, &inside, "customer_mean_minor_1d"), 200.0);
-        let outside = transaction("c", T0 + DAY_NS, 100);
-        assert_eq!(feature(&mut store, &outside, "customer_count_1d"), 2.0);
-    }
-
-    #[test]
-    fn fresh_customer_starts_from_nothing() {
-        let mut store = store();
-        feature(&mut store, &transaction("a", T0, 300), "amount_minor");
-        let mut other = transaction("b", T0 + 1, 100);
-        other.fresh = fresh::CUSTOMER;
-        assert_eq!(feature(&mut store, &other, "customer_count_30d"), 1.0);
-    }
-
-    #[test]
-    fn late_event_counts_what_happened_before_it() {
-        let mut store = store();
-        feature(&mut store, &transaction("a", T0, 100), "amount_minor");
-        feature(
-            &mut store,
-            &transaction("c", T0 + 2 * SECOND_NS, 100),
-            "amount_minor",
-        );
-        let late = transaction("b", T0 + SECOND_NS, 100);
-        assert_eq!(feature(&mut store, &late, "customer_count_1d"), 2.0);
-        assert_eq!(store.tally().late_events, 1);
-        let next = transaction("d", T0 + 3 * SECOND_NS, 100);
-        assert_eq!(feature(&mut store, &next, "customer_count_1d"), 4.0);
-    }
-
-    #[test]
-    fn event_older_than_everything_kept_counts_itself() {
-        let mut store = store();
-        feature(&mut store, &transaction("a", T0, 100), "amount_minor");
-        let old = transaction("b", T0 - 40 * DAY_NS, 700);
-        assert_eq!(feature(&mut store, &old, "customer_mean_minor_30d"), 700.0);
-        assert_eq!(store.tally().too_late_events, 1);
-        assert_eq!(store.customers().held(0).len(), 1);
-    }
-
-    #[test]
-    fn dense_id_past_the_table_is_counted_and_answered_alone() {
-        let mut store = store();
-        let mut payment = transaction("a", T0, 100);
-        payment.customer = pinion_schemas::ids::DENSE_ID_NONE;
-        assert_eq!(feature(&mut store, &payment, "customer_count_7d"), 1.0);
-        assert_eq!(store.tally().unknown_entities, 1);
-    }
-
-    #[test]
-    fn any_time_and_amount_gives_a_finite_vector() {
-        let mut store = store();
-        for (index, time_ns) in [i64::MIN, i64::MAX, 0, -1, i64::MIN, i64::MAX]
-            .into_iter()
-            .enumerate()
-        {
-            let mut vector = [f32::NAN; FEATURES_MAX];
-            let amount = if index % 2 == 0 { i64::MAX } else { i64::MIN };
-            store.apply(&transaction("a", time_ns, amount), &mut vector);
-            assert!(vector.iter().all(|value| value.is_finite()), "{vector:?}");
-        }
-    }
-
-    #[test]
-    fn weekend_and_night_are_those_of_utc() {
-        let hour_ns = 3600 * SECOND_NS;
-        assert!(is_weekend(T0));
-        assert!(!is_weekend(T0 + DAY_NS));
-        assert!(is_weekend(T0 + 6 * DAY_NS));
-        assert!(is_night(T0 + 7 * hour_ns - 1));
-        assert!(!is_night(T0 + 7 * hour_ns));
-        assert!(is_night(-DAY_NS), "before the epoch");
-    }
+/// 32 bits that tell the transactions of one entity and time apart.
+fn tag(tags: &FixedState, payment: &PaymentRecord) -> u32 {
+    (tags.hash_one(payment.transaction_id) >> 32) as u32
 }

@@ -1,411 +1,1165 @@
-//! One run of events per entity, sorted by time, with running totals; all runs in one pool.
+//! The events of every entity of one stream: a ring of entries each, sorted by time, with running totals; all
+//! rings in one pool.
 //!
 //! ```text
-//!   rows    [ entity 0 | entity 1 | … ]            24 bytes each
-//!               │
-//!   pool    [ …….. | t0 t1 t2 t3 · · · · | …….. ]  16 bytes per event: time, total up to and with it
-//!                    └ held ──┘ └ room ┘           an extent of 8 · 2^class events
+//!   rows  [ entity 0 | entity 1 | … ]   newest, head, tail, one cursor per edge, totals: mostly one line
+//!              │
+//!   pool  [ ……. | t2 t3 t4 · · · t0 t1 | ……. ]   an extent of 8 · 2^class entries, used as a ring
+//!                           └ head ─▶ tail (numbers of entries; the place is number mod the extent's length)
 //! ```
 //!
-//! A window is two binary searches and one subtraction of totals: nothing expires by a cursor, so a late
-//! event is answered as exactly as a timely one. Late events move the younger ones of their entity by one.
+//! An entry holds the totals *before* it, so what a window holds is one subtraction: totals at its end less
+//! totals at its start. Where a window starts, an edge, is remembered as a cursor and moved on with time: a
+//! timely event finds every edge of its windows in a step or two; a late one searches. Nothing expires by
+//! being subtracted, so nothing drifts.
 //!
-//! **Bounds.** When an extent is full, expired events go first; then it doubles, up to `events_max`; when it
-//! may not, or the pool has no larger extent, the oldest eighth goes, and [`Timelines::outgrown_count`] grows.
-//! Extents are split but not merged again; they come back when an entity is forgotten.
+//! **Merging.** Two neighbours become one by leaving out the totals between them: the merged entry keeps the
+//! totals before the first and the time of the second, and counts wholly while its newest event does.
 //!
-//! Invariant: the events held of an entity are in order of time, those of one time in order of arrival, and
-//! the total of each is that of the one before it (or `before`) plus its own share.
+//! **Bounds.** When a ring is full, expired entries go; then it doubles, up to `events_max`; when it may not,
+//! or the pool has no larger extent, the oldest quarter is merged in pairs, counted. Every step moves at most
+//! `events_max` entries.
+//!
+//! Invariant: the entries held of an entity are in order of time, those of one time in order of arrival, and
+//! the totals before each are those before the one before it plus its own share.
 
-/// An extent of class 0 has room for this many events.
-const EXTENT_LEN_MIN: u32 = 8;
+use pinion_runtime::memory::Words;
+use pinion_runtime::state::{Region, RegionMut};
+use zerocopy::IntoBytes as _;
 
-/// Classes of extents: 8 to 65,536 events and spare.
-const CLASSES: usize = 16;
+use crate::sketch::{self, SKETCH_WORDS};
 
-/// The class of a row that has no extent.
-const NO_EXTENT: u8 = u8::MAX;
+/// An extent of class 0 has room for this many entries.
+pub const EXTENT_LEN_MIN: u32 = 8;
 
-/// End of a list of free extents.
-const NOWHERE: u64 = u64::MAX;
+/// Classes of extents: 8 to 16,384 entries and spare.
+const CLASSES: usize = 13;
 
-/// One event of an entity.
+/// Numbers of entries are taken back when they reach this, long before they run out.
+const NUMBER_MAX: u32 = 1 << 31;
+
+/// Entries looked at one by one before an edge is searched for by halving.
+const STEPS_MAX: u32 = 8;
+
+// Words of a row.
+const NEWEST: usize = 0;
+const CURSORS_AT: usize = 1;
+const SPAN: usize = 2;
+const EXTENT: usize = 3;
+const COUNT: usize = 4;
+const CURSORS: usize = 5;
+
+// Words of an entry.
+const TIME: usize = 0;
+const COUNT_BEFORE: usize = 1;
+const COLUMNS: usize = 2;
+
+// Flags of a row.
+const SEEN: u64 = 1 << 40;
+const MERGED: u64 = 1 << 41;
+const HAS_BASE: u64 = 1 << 42;
+
+// Words of the stream's own account.
+const UNTOUCHED: usize = 0;
+const MERGED_EVENTS: usize = 1;
+const UNKEPT_EVENTS: usize = 2;
+const ENTITIES: usize = 3;
+const FREE: usize = 4;
+const ACCOUNT_WORDS: usize = FREE + CLASSES;
+
+/// What is kept of an event's value beside its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// When it happened. Unit: ns since the Unix epoch.
-    pub time_ns: i64,
-    /// Running total; what it counts, and in which bits, is the owner's affair.
-    pub total: u64,
+pub enum Column {
+    /// The total before each entry.
+    Sum,
+    /// The total of squares before each entry; two words.
+    Square,
+    /// The least value.
+    Min,
+    /// The greatest value.
+    Max,
+    /// The first value.
+    First,
+    /// The last value.
+    Last,
+    /// The different values, as in [`crate::sketch`].
+    Sketch,
 }
 
-/// Fills the pool at start; not zero, so that every page is written and so mapped.
-const UNUSED: Entry = Entry {
-    time_ns: i64::MIN,
-    total: 0,
-};
-
-#[derive(Clone, Copy, Debug)]
-struct Row {
-    /// Total of the youngest event that was given up, 0 before the first.
-    before: u64,
-    /// Start of the extent in the pool.
-    extent: u32,
-    /// First event held, from the start of the extent.
-    first: u32,
-    /// Events held.
-    len: u32,
-    /// The extent has room for 8 · 2^class events.
-    class: u8,
-}
-
-const EMPTY_ROW: Row = Row {
-    before: 0,
-    extent: 0,
-    first: 0,
-    len: 0,
-    class: NO_EXTENT,
-};
-
-const _: () = assert!(size_of::<Row>() == 24);
-const _: () = assert!(size_of::<Entry>() == 16);
-
-impl Row {
-    fn capacity(&self) -> u32 {
-        if self.class == NO_EXTENT {
-            0
-        } else {
-            extent_len(self.class)
+impl Column {
+    fn words(self) -> usize {
+        match self {
+            Self::Square => 2,
+            Self::Sketch => SKETCH_WORDS,
+            _ => 1,
         }
     }
 
-    fn range(&self) -> std::ops::Range<usize> {
-        let start = (self.extent + self.first) as usize;
-        start..start + self.len as usize
+    fn is_total(self) -> bool {
+        matches!(self, Self::Sum | Self::Square)
+    }
+
+    fn is_extreme(self) -> bool {
+        matches!(self, Self::Min | Self::Max | Self::First | Self::Last)
+    }
+
+    /// The one value of two neighbours.
+    fn join(self, older: i64, younger: i64) -> i64 {
+        match self {
+            Self::Min => older.min(younger),
+            Self::Max => older.max(younger),
+            Self::First => older,
+            _ => younger,
+        }
     }
 }
 
-/// The events of all entities of one kind.
+/// A column of one of an event's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnOf {
+    /// What is kept.
+    pub column: Column,
+    /// Which of the event's values.
+    pub value: usize,
+}
+
+/// Where a window starts or ends: the first entry later than a threshold that depends on the time of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// Later than this long before. Unit: ns.
+    Before(i64),
+    /// Not before the last multiple of `len_ns` up to `delay_ns` ago; entries are `bucket_ns` long.
+    Multiple {
+        /// Unit: ns.
+        delay_ns: i64,
+        /// Unit: ns.
+        len_ns: i64,
+        /// Unit: ns.
+        bucket_ns: i64,
+    },
+}
+
+impl Edge {
+    /// Entries later than this are beyond the edge. Unit: ns.
+    #[inline]
+    pub fn threshold_ns(self, at_ns: i64) -> i64 {
+        match self {
+            Self::Before(offset_ns) => at_ns.saturating_sub(offset_ns),
+            Self::Multiple {
+                delay_ns,
+                len_ns,
+                bucket_ns,
+            } => {
+                let end_ns = at_ns.saturating_sub(delay_ns);
+                end_ns
+                    .saturating_sub(end_ns.rem_euclid(len_ns))
+                    .saturating_sub(bucket_ns)
+            }
+        }
+    }
+}
+
+/// Sums with weights that halve with age, of events that were given up: `[sum, weight, time]` in a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decay {
+    /// Index of the column of sums, [`Column::Sum`].
+    pub sum: usize,
+    /// Unit: ns.
+    pub half_life_ns: i64,
+}
+
+/// What a stream keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Edges with a cursor. All lie before the time of reading.
+    pub edges: Vec<Edge>,
+    /// What is kept of each entry.
+    pub columns: Vec<ColumnOf>,
+    /// Events of one multiple of this share an entry; 0: none do. Unit: ns.
+    pub bucket_ns: i64,
+    /// Older entries than this before the newest are given up. Unit: ns.
+    pub reach_ns: i64,
+    /// Entries that are kept whatever their age: this many of those older than the delay (ns).
+    pub last: Option<(i64, u32)>,
+    /// Whether extremes of what was given up are kept for ever.
+    pub keeps_base: bool,
+    /// Decayed sums for ever.
+    pub decays: Vec<Decay>,
+    /// What outgrows goes into sketches of the entries' `aux`: a count of different values.
+    pub is_distinct: bool,
+}
+
+/// How much memory a stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Rows.
+    pub entities_max: u32,
+    /// Entries of one entity, a power of two from 8 to 16,384.
+    pub events_max: u32,
+    /// Entries of all entities.
+    pub pool_events_max: u32,
+}
+
+/// An event for a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its effective time. Unit: ns.
+    pub time_ns: i64,
+    /// The tag of a transaction, or the value that is counted.
+    pub aux: u32,
+    /// Its values, as the columns refer to them.
+    pub values: &'a [i64],
+}
+
+/// The events of all entities of one stream.
+#[derive(Clone, Debug)]
 pub struct Timelines {
-    rows: Vec<Row>,
-    pool: Vec<Entry>,
-    /// Pool entries that were never given out begin here.
-    untouched: u32,
-    /// First free extent of each class; the next one stands in its first entry's `total`.
-    free: [u64; CLASSES],
-    class_max: u8,
-    outgrown_count: u64,
+    shape: Shape,
+    /// Word of each column in an entry, and in a row (totals and bases; 0: none).
+    in_entry: Vec<usize>,
+    in_row: Vec<usize>,
+    decays_in_row: usize,
+    entry_words: usize,
+    row_words: usize,
+    events_max: u32,
+    rows: Words,
+    pool: Words,
+    account: Words,
+    /// Buckets of what outgrew a count of different values.
+    folded: Option<Box<Timelines>>,
 }
 
 impl Timelines {
-    /// Takes all memory.
-    ///
-    /// Bound: `events_max` is a power of two from 8 to 65,536; `pool_events_max` at most 2^29.
-    pub fn new(entities_max: u32, events_max: u32, pool_events_max: u32) -> Self {
-        assert!(events_max.is_power_of_two(), "events_max is a power of two");
+    /// Memory for nothing yet; it is there when it is written.
+    pub fn new(shape: Shape, sizes: Sizes) -> Self {
         assert!(
-            (EXTENT_LEN_MIN..=1 << 16).contains(&events_max),
-            "events_max is 8 to 65536"
+            sizes.events_max.is_power_of_two(),
+            "events_max is a power of two"
         );
+        assert!(
+            (EXTENT_LEN_MIN..=EXTENT_LEN_MIN << (CLASSES - 2)).contains(&sizes.events_max),
+            "events_max is 8 to 16384"
+        );
+        let mut entry_words = COLUMNS;
+        let mut row_words = CURSORS + shape.edges.len().div_ceil(2);
+        let (mut in_entry, mut in_row) = (Vec::new(), Vec::new());
+        for ColumnOf { column, .. } in &shape.columns {
+            in_entry.push(entry_words);
+            entry_words += column.words();
+            let is_in_row = column.is_total() || shape.keeps_base && column.is_extreme();
+            in_row.push(if is_in_row { row_words } else { 0 });
+            row_words += if is_in_row { column.words() } else { 0 };
+        }
+        let decays_in_row = row_words;
+        // One more word holds the time of the newest event that was given up.
+        row_words += 3 * shape.decays.len() + usize::from(shape.keeps_base);
+        let row_words = row_words.next_multiple_of(8);
+        let folded = shape.is_distinct.then(|| Box::new(folds(&shape, sizes)));
         Self {
-            rows: vec![EMPTY_ROW; entities_max as usize],
-            pool: vec![UNUSED; pool_events_max as usize],
-            untouched: 0,
-            free: [NOWHERE; CLASSES],
-            class_max: (events_max / EXTENT_LEN_MIN).trailing_zeros() as u8,
-            outgrown_count: 0,
+            rows: Words::zeroed(row_words * sizes.entities_max as usize),
+            pool: Words::zeroed(entry_words * sizes.pool_events_max as usize),
+            account: Words::zeroed(ACCOUNT_WORDS),
+            shape,
+            in_entry,
+            in_row,
+            decays_in_row,
+            entry_words,
+            row_words,
+            events_max: sizes.events_max,
+            folded,
+        }
+    }
+
+    /// Has all memory there.
+    pub fn prefault(&mut self) {
+        self.rows.prefault();
+        self.pool.prefault();
+        if let Some(folded) = &mut self.folded {
+            folded.prefault();
+        }
+    }
+
+    /// What is kept.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Memory at most. Unit: bytes.
+    pub fn memory_len(&self) -> u64 {
+        let own = 8 * (self.rows.len() + self.pool.len() + self.account.len()) as u64;
+        own + self.folded.as_ref().map_or(0, |folded| folded.memory_len())
+    }
+
+    /// Adds the stream's memory to the list of a state.
+    pub fn regions<'a>(&'a self, index: u32, list: &mut Vec<Region<'a>>) {
+        for (name, words) in [("account", &self.account), ("rows", &self.rows), ("pool", &self.pool)] {
+            let bytes = words.as_bytes();
+            list.push(Region { name, index, bytes });
+        }
+        if let Some(folded) = &self.folded {
+            folded.regions(index | FOLDED, list);
+        }
+    }
+
+    /// As [`Self::regions`].
+    pub fn regions_mut<'a>(&'a mut self, index: u32, list: &mut Vec<RegionMut<'a>>) {
+        let memory = [
+            ("account", &mut self.account),
+            ("rows", &mut self.rows),
+            ("pool", &mut self.pool),
+        ];
+        for (name, words) in memory {
+            let bytes = words.as_mut_bytes();
+            list.push(RegionMut { name, index, bytes });
+        }
+        if let Some(folded) = &mut self.folded {
+            folded.regions_mut(index | FOLDED, list);
         }
     }
 
     /// Whether there is a row for this dense id.
+    #[inline]
     pub fn has_row(&self, entity: u32) -> bool {
-        (entity as usize) < self.rows.len()
+        (entity as usize) < self.rows.len() / self.row_words
     }
 
-    /// Events given up though they had not expired, since the start.
-    pub fn outgrown_count(&self) -> u64 {
-        self.outgrown_count
+    /// Entities that have had an event.
+    pub fn entities(&self) -> u64 {
+        self.account[ENTITIES]
+    }
+
+    /// Events that were merged with a neighbour because there was no room.
+    pub fn merged_events(&self) -> u64 {
+        self.account[MERGED_EVENTS]
+    }
+
+    /// Events that could not be kept because the pool was used up.
+    pub fn unkept_events(&self) -> u64 {
+        self.account[UNKEPT_EVENTS] + self.folded.as_ref().map_or(0, |folded| folded.unkept_events())
     }
 
     /// Pool entries given out at one time or another.
-    pub fn pool_used(&self) -> u32 {
-        self.untouched
+    pub fn pool_used(&self) -> u64 {
+        self.account[UNTOUCHED]
+    }
+
+    /// Pool entries.
+    pub fn pool_len(&self) -> u64 {
+        (self.pool.len() / self.entry_words) as u64
     }
 
     /// Forgets everything of an entity and takes its memory back.
     pub fn forget(&mut self, entity: u32) {
-        let row = std::mem::replace(&mut self.rows[entity as usize], EMPTY_ROW);
-        if row.class != NO_EXTENT {
-            self.give_back(row.extent, row.class);
+        let row = self.row(entity);
+        if let Some((extent, class)) = self.extent(row) {
+            self.give_back(extent, class);
+        }
+        self.account[ENTITIES] -= u64::from(self.rows[row + EXTENT] & SEEN != 0);
+        self.rows[row..row + self.row_words].fill(0);
+        if let Some(folded) = &mut self.folded {
+            folded.forget(entity);
         }
     }
 
-    /// The events held, oldest first.
+    /// Time of the newest event of an entity. Unit: ns.
     #[inline]
-    pub fn held(&self, entity: u32) -> &[Entry] {
-        &self.pool[self.rows[entity as usize].range()]
+    pub fn newest_ns(&self, entity: u32) -> Option<i64> {
+        let row = self.row(entity);
+        (self.rows[row + EXTENT] & SEEN != 0).then(|| self.rows[row + NEWEST] as i64)
     }
 
-    /// The running total before the `index`th event held.
+    /// Asks for the lines that [`Self::advance`] and [`Self::insert`] will need first.
     #[inline]
-    pub fn total_before(&self, entity: u32, index: usize) -> u64 {
-        let row = &self.rows[entity as usize];
-        if index == 0 {
-            row.before
-        } else {
-            self.pool[row.range()][index - 1].total
+    pub fn prefetch_row(&self, entity: u32) {
+        if self.has_row(entity) {
+            self.rows.prefetch(self.row(entity));
         }
     }
 
-    /// Makes room for an event at `time_ns` and returns where it stands; its total is that of the one before
-    /// it, to be raised by [`Timelines::add_from`]. `None`: there is no memory at all for this entity.
-    ///
-    /// Unit: events up to `expired_ns` may be given up without a count.
-    /// Cost: constant for an event that is the newest; moves the younger ones for a late one.
-    pub fn insert(&mut self, entity: u32, time_ns: i64, expired_ns: i64) -> Option<usize> {
-        if !self.make_room(entity, expired_ns) {
-            return None;
-        }
-        let index = upper_bound(self.held(entity), time_ns);
-        let total = self.total_before(entity, index);
-        let row = &mut self.rows[entity as usize];
-        let range = row.range();
-        row.len += 1;
-        let place = range.start + index;
-        self.pool.copy_within(place..range.end, place + 1);
-        self.pool[place] = Entry { time_ns, total };
-        Some(index)
-    }
-
-    /// Adds `delta` to the running totals from the `index`th event held on; wraps.
-    pub fn add_from(&mut self, entity: u32, index: usize, delta: u64) {
-        let range = self.rows[entity as usize].range();
-        for entry in &mut self.pool[range][index..] {
-            entry.total = entry.total.wrapping_add(delta);
-        }
-    }
-
-    /// Changes the event at `index` alone.
-    pub(crate) fn entry_mut(&mut self, entity: u32, index: usize) -> &mut Entry {
-        let range = self.rows[entity as usize].range();
-        &mut self.pool[range][index]
-    }
-
-    /// Leaves a free entry behind the newest event. `false`: the entity has no extent and gets none.
-    fn make_room(&mut self, entity: u32, expired_ns: i64) -> bool {
-        let row = self.rows[entity as usize];
-        if row.class == NO_EXTENT {
-            return self.first_extent(entity);
-        }
-        if row.first + row.len < row.capacity() {
-            return true;
-        }
-        self.give_up(entity, upper_bound(self.held(entity), expired_ns) as u32);
-        let row = self.rows[entity as usize];
-        let spare = row.capacity() / 8;
-        if row.len > row.capacity() - spare && !self.grow(entity) {
-            let excess = row.len - (row.capacity() - spare);
-            self.outgrown_count += u64::from(excess);
-            self.give_up(entity, excess);
-        }
-        self.compact(entity);
-        true
-    }
-
-    fn first_extent(&mut self, entity: u32) -> bool {
-        let Some(extent) = self.take(0) else { return false };
-        self.rows[entity as usize] = Row {
-            extent,
-            class: 0,
-            ..EMPTY_ROW
-        };
-        true
-    }
-
-    /// Gives up the `count` oldest events.
-    fn give_up(&mut self, entity: u32, count: u32) {
-        if count == 0 {
+    /// Asks for the entries at the cursors and at the tail; the row should be there.
+    #[inline]
+    pub fn prefetch_entries(&self, entity: u32) {
+        if !self.has_row(entity) {
             return;
         }
-        let before = self.total_before(entity, count as usize);
-        let row = &mut self.rows[entity as usize];
-        row.before = before;
-        row.first += count;
-        row.len -= count;
+        let row = self.row(entity);
+        let Some((extent, class)) = self.extent(row) else {
+            return;
+        };
+        let mask = extent_len(class) - 1;
+        let place = |number: u32| (extent + (number & mask)) as usize * self.entry_words;
+        self.pool.prefetch(place(self.tail(row)));
+        for edge in 0..self.shape.edges.len() {
+            self.pool.prefetch(place(self.cursor(row, edge)));
+        }
     }
 
-    /// Moves the events to an extent of twice the room, if the entity may have one and there is one.
-    fn grow(&mut self, entity: u32) -> bool {
-        let row = self.rows[entity as usize];
-        if row.class == self.class_max {
-            return false;
+    /// Writes the number of the first entry after `at_ns` to `numbers[0]`, and that of each edge after it.
+    ///
+    /// Cost: for an event that is not late a step or two per edge; else a search each.
+    #[inline]
+    pub fn advance(&mut self, entity: u32, at_ns: i64, numbers: &mut [u32]) {
+        let row = self.row(entity);
+        if (self.rows[row + CURSORS_AT] as i64) > at_ns && self.rows[row + EXTENT] & SEEN != 0 {
+            self.search(entity, at_ns, numbers);
+            return;
         }
-        let Some(extent) = self.take(row.class + 1) else {
-            return false;
+        let (head, tail) = (self.head(row), self.tail(row));
+        numbers[0] = self.upper_bound(row, head, tail, at_ns);
+        for edge in 0..self.shape.edges.len() {
+            let threshold_ns = self.shape.edges[edge].threshold_ns(at_ns);
+            let from = self.cursor(row, edge).max(head);
+            let number = self.step(row, from, tail, threshold_ns);
+            self.set_cursor(row, edge, number);
+            numbers[1 + edge] = number;
+        }
+        self.rows[row + CURSORS_AT] = at_ns as u64;
+    }
+
+    /// The numbers again after [`Self::advance`] to `at_ns` and [`Self::insert`].
+    ///
+    /// Cost: for an event that is not late one load per edge; else a search each.
+    #[inline]
+    pub fn numbers_after(&self, entity: u32, at_ns: i64, numbers: &mut [u32]) {
+        let row = self.row(entity);
+        if self.rows[row + CURSORS_AT] as i64 != at_ns || self.rows[row + NEWEST] as i64 != at_ns {
+            self.search(entity, at_ns, numbers);
+            return;
+        }
+        numbers[0] = self.tail(row);
+        for edge in 0..self.shape.edges.len() {
+            numbers[1 + edge] = self.cursor(row, edge);
+        }
+    }
+
+    /// As [`Self::advance`], but leaves the cursors where they are.
+    pub fn search(&self, entity: u32, at_ns: i64, numbers: &mut [u32]) {
+        let row = self.row(entity);
+        let (head, tail) = (self.head(row), self.tail(row));
+        numbers[0] = self.upper_bound(row, head, tail, at_ns);
+        for (edge, number) in self.shape.edges.iter().zip(&mut numbers[1..]) {
+            *number = self.upper_bound(row, head, tail, edge.threshold_ns(at_ns));
+        }
+    }
+
+    /// Adds an event. `lateness_ns`: how far behind the newest event another one may still come.
+    ///
+    /// Cost: constant for an event that is the newest; moves the younger ones for a late one.
+    #[inline]
+    pub fn insert(&mut self, entity: u32, entry: &Entry<'_>, lateness_ns: i64) {
+        let row = self.row(entity);
+        let newest_ns = self.note_newest(row, entry.time_ns);
+        let time_ns = match self.shape.bucket_ns {
+            0 => entry.time_ns,
+            bucket_ns => entry.time_ns.saturating_sub(entry.time_ns.rem_euclid(bucket_ns)),
         };
-        self.pool.copy_within(row.range(), extent as usize);
-        self.rows[entity as usize] = Row {
-            extent,
-            first: 0,
-            class: row.class + 1,
-            ..row
+        if !self.make_room(entity, newest_ns.saturating_sub(lateness_ns)) {
+            self.account[UNKEPT_EVENTS] += 1;
+            self.pass_by(row, entry);
+            return;
+        }
+        let (head, tail) = (self.head(row), self.tail(row));
+        let number = self.upper_bound(row, head, tail, time_ns);
+        let shares_bucket =
+            self.shape.bucket_ns > 0 && number > head && self.time(row, number - 1) == time_ns;
+        if shares_bucket {
+            self.add_to_bucket(row, number - 1, entry);
+        } else {
+            self.open(row, number, tail, time_ns);
+            self.write(row, number, time_ns, entry);
+        }
+        self.raise_totals(row, entry);
+    }
+
+    /// Changes the value in a column of sums of the one event at `time_ns` with this tag. `None`: it is not
+    /// held. Else whether it had another value before.
+    ///
+    /// Cost: a search, and one word of every younger entry.
+    pub fn relabel(
+        &mut self,
+        entity: u32,
+        column: usize,
+        (time_ns, tag): (i64, u32),
+        value: i64,
+    ) -> Option<bool> {
+        let row = self.row(entity);
+        let number = self.find(row, time_ns, tag)?;
+        let found = self.sum(entity, column, number, number + 1);
+        if found == value {
+            return Some(false);
+        }
+        let delta = value.wrapping_sub(found) as u64;
+        for younger in number + 1..self.tail(row) {
+            let place = self.place(row, younger) + self.in_entry[column];
+            self.pool[place] = self.pool[place].wrapping_add(delta);
+        }
+        let total = row + self.in_row[column];
+        self.rows[total] = self.rows[total].wrapping_add(delta);
+        Some(true)
+    }
+
+    /// Number of the first entry held, and of the one after the last.
+    pub fn span(&self, entity: u32) -> (u32, u32) {
+        let row = self.row(entity);
+        (self.head(row), self.tail(row))
+    }
+
+    /// Number of the first entry so that no more than `count` events are from there to `end`.
+    pub fn last(&self, entity: u32, end: u32, count: u32) -> u32 {
+        let row = self.row(entity);
+        let head = self.head(row);
+        if self.rows[row + EXTENT] & MERGED == 0 {
+            return head.max(end.saturating_sub(count)).min(end);
+        }
+        let all = self.count_before(row, end);
+        partition(head, end, |number| all.wrapping_sub(self.count_before(row, number)) > count)
+    }
+
+    /// Events between two entries; all up to `end` if `start` is none.
+    #[inline]
+    pub fn count(&self, entity: u32, start: Option<u32>, end: u32) -> u32 {
+        let row = self.row(entity);
+        let before = start.map_or(0, |start| self.count_before(row, start));
+        self.count_before(row, end).wrapping_sub(before)
+    }
+
+    /// Sum of a column of sums between two entries.
+    #[inline]
+    pub fn sum(&self, entity: u32, column: usize, start: u32, end: u32) -> i64 {
+        let row = self.row(entity);
+        self.total(row, column, end).wrapping_sub(self.total(row, column, start)) as i64
+    }
+
+    /// Sum of a column of sums up to an entry, since for ever.
+    pub fn sum_until(&self, entity: u32, column: usize, end: u32) -> i64 {
+        self.total(self.row(entity), column, end) as i64
+    }
+
+    /// Sum of a column of squares between two entries; all up to `end` if `start` is none.
+    pub fn square(&self, entity: u32, column: usize, start: Option<u32>, end: u32) -> i128 {
+        let row = self.row(entity);
+        let before = start.map_or(0, |start| self.square_total(row, column, start));
+        self.square_total(row, column, end).wrapping_sub(before) as i128
+    }
+
+    /// The extreme of a column over entries, and of everything before them if `start` is none.
+    ///
+    /// Cost: one pass over the entries for least and greatest; constant for first and last.
+    pub fn extreme(&self, entity: u32, column: usize, start: Option<u32>, end: u32) -> Option<i64> {
+        let row = self.row(entity);
+        let kind = self.shape.columns[column].column;
+        let base = match start {
+            None if self.rows[row + EXTENT] & HAS_BASE != 0 => Some(self.rows[row + self.in_row[column]] as i64),
+            _ => None,
         };
-        self.give_back(row.extent, row.class);
+        let start = start.unwrap_or_else(|| self.head(row));
+        let value = |number: u32| self.pool[self.place(row, number) + self.in_entry[column]] as i64;
+        let held = match kind {
+            _ if start >= end => None,
+            Column::First => Some(value(start)),
+            Column::Last => Some(value(end - 1)),
+            _ => (start..end).map(value).reduce(|a, b| kind.join(a, b)),
+        };
+        match (base, held) {
+            (Some(base), Some(held)) => Some(kind.join(base, held)),
+            (base, held) => base.or(held),
+        }
+    }
+
+    /// Time of the latest event between two entries, or of all before `end` if `start` is none. Unit: ns.
+    pub fn latest_ns(&self, entity: u32, start: Option<u32>, end: u32) -> Option<i64> {
+        let row = self.row(entity);
+        let first = start.unwrap_or_else(|| self.head(row));
+        if first < end {
+            return Some(self.time(row, end - 1));
+        }
+        let has_base = start.is_none() && self.rows[row + EXTENT] & HAS_BASE != 0;
+        has_base.then(|| self.rows[row + self.given_up_at()] as i64)
+    }
+
+    /// Decayed sum and decayed number at `at_ns`; with what was given up if `decay` is one of the shape's.
+    ///
+    /// Cost: one pass over the entries.
+    pub fn decayed(&self, entity: u32, decay: Decay, start: Option<u32>, end: u32, at_ns: i64) -> (f64, f64) {
+        let row = self.row(entity);
+        let (mut sum, mut weight) = (0.0, 0.0);
+        let known = self.shape.decays.iter().position(|known| *known == decay);
+        if let (None, Some(index)) = (start, known)
+            && self.rows[row + EXTENT] & HAS_BASE != 0
+        {
+            let [base_sum, base_weight, time_ns] = self.decay_words(row, index);
+            let factor = faded(time_ns as i64, at_ns, decay.half_life_ns);
+            sum = f64::from_bits(base_sum) * factor;
+            weight = f64::from_bits(base_weight) * factor;
+        }
+        for number in start.unwrap_or_else(|| self.head(row))..end {
+            let factor = faded(self.time(row, number), at_ns, decay.half_life_ns);
+            sum += self.sum(entity, decay.sum, number, number + 1) as f64 * factor;
+            weight += f64::from(self.count(entity, Some(number), number + 1)) * factor;
+        }
+        (sum, weight)
+    }
+
+    /// Adds the different values between two entries to `union`: of the entries' sketches or `aux`, and what
+    /// was folded of the window between the two thresholds.
+    ///
+    /// Cost: one pass over the entries.
+    pub fn add_distinct(
+        &self,
+        entity: u32,
+        (start, end): (u32, u32),
+        (after_ns, until_ns): (i64, i64),
+        absent: u32,
+        union: &mut sketch::Union,
+    ) {
+        let row = self.row(entity);
+        let sketch = self.sketch_in_entry();
+        for number in start..end {
+            let place = self.place(row, number);
+            match sketch {
+                Some(at) => union.add_sketch(&self.pool[place + at..place + at + SKETCH_WORDS]),
+                None => {
+                    let aux = (self.pool[place + COUNT_BEFORE] >> 32) as u32;
+                    if aux != absent {
+                        union.add(aux);
+                    }
+                }
+            }
+        }
+        if let Some(folded) = &self.folded {
+            let row = folded.row(entity);
+            let (head, tail) = (folded.head(row), folded.tail(row));
+            let start = folded.upper_bound(row, head, tail, after_ns);
+            let end = folded.upper_bound(row, head, tail, until_ns);
+            folded.add_distinct(entity, (start, end), (after_ns, until_ns), absent, union);
+        }
+    }
+
+    fn sketch_in_entry(&self) -> Option<usize> {
+        let is_sketch = |of: &ColumnOf| of.column == Column::Sketch;
+        self.shape.columns.iter().position(is_sketch).map(|index| self.in_entry[index])
+    }
+
+    #[inline]
+    fn row(&self, entity: u32) -> usize {
+        entity as usize * self.row_words
+    }
+
+    #[inline]
+    fn head(&self, row: usize) -> u32 {
+        self.rows[row + SPAN] as u32
+    }
+
+    #[inline]
+    fn tail(&self, row: usize) -> u32 {
+        (self.rows[row + SPAN] >> 32) as u32
+    }
+
+    #[inline]
+    fn set_span(&mut self, row: usize, head: u32, tail: u32) {
+        self.rows[row + SPAN] = u64::from(tail) << 32 | u64::from(head);
+    }
+
+    /// Start of the row's extent in the pool, in entries, and its class.
+    #[inline]
+    fn extent(&self, row: usize) -> Option<(u32, u8)> {
+        let word = self.rows[row + EXTENT];
+        let class = (word >> 32) as u8;
+        (class > 0).then(|| (word as u32, class - 1))
+    }
+
+    fn set_extent(&mut self, row: usize, extent: u32, class: u8) {
+        let flags = self.rows[row + EXTENT] & (SEEN | MERGED | HAS_BASE);
+        self.rows[row + EXTENT] = flags | u64::from(class + 1) << 32 | u64::from(extent);
+    }
+
+    #[inline]
+    fn cursor(&self, row: usize, edge: usize) -> u32 {
+        (self.rows[row + CURSORS + edge / 2] >> (32 * (edge % 2))) as u32
+    }
+
+    #[inline]
+    fn set_cursor(&mut self, row: usize, edge: usize, number: u32) {
+        let shift = 32 * (edge % 2);
+        let word = &mut self.rows[row + CURSORS + edge / 2];
+        *word = *word & !(u64::from(u32::MAX) << shift) | u64::from(number) << shift;
+    }
+
+    /// First word of an entry. The row has an extent.
+    #[inline]
+    fn place(&self, row: usize, number: u32) -> usize {
+        let word = self.rows[row + EXTENT];
+        let mask = (EXTENT_LEN_MIN >> 1 << (word >> 32 & 0xFF)) - 1;
+        (word as u32 + (number & mask)) as usize * self.entry_words
+    }
+
+    #[inline]
+    fn time(&self, row: usize, number: u32) -> i64 {
+        self.pool[self.place(row, number) + TIME] as i64
+    }
+
+    #[inline]
+    fn count_before(&self, row: usize, number: u32) -> u32 {
+        if number == self.tail(row) {
+            self.rows[row + COUNT] as u32
+        } else {
+            self.pool[self.place(row, number) + COUNT_BEFORE] as u32
+        }
+    }
+
+    #[inline]
+    fn total(&self, row: usize, column: usize, number: u32) -> u64 {
+        if number == self.tail(row) {
+            self.rows[row + self.in_row[column]]
+        } else {
+            self.pool[self.place(row, number) + self.in_entry[column]]
+        }
+    }
+
+    fn square_total(&self, row: usize, column: usize, number: u32) -> u128 {
+        let words = if number == self.tail(row) {
+            &self.rows[row + self.in_row[column]..]
+        } else {
+            &self.pool[self.place(row, number) + self.in_entry[column]..]
+        };
+        u128::from(words[0]) | u128::from(words[1]) << 64
+    }
+
+    /// Number of the first entry later than `time_ns`.
+    #[inline]
+    fn upper_bound(&self, row: usize, head: u32, tail: u32, time_ns: i64) -> u32 {
+        if head == tail || self.time(row, tail - 1) <= time_ns {
+            return tail;
+        }
+        partition(head, tail, |number| self.time(row, number) <= time_ns)
+    }
+
+    /// As [`Self::upper_bound`], beginning where it probably is.
+    #[inline]
+    fn step(&self, row: usize, from: u32, tail: u32, time_ns: i64) -> u32 {
+        let near = tail.min(from.saturating_add(STEPS_MAX));
+        let mut number = from;
+        while number < near && self.time(row, number) <= time_ns {
+            number += 1;
+        }
+        if number == near && near < tail {
+            return self.upper_bound(row, near, tail, time_ns);
+        }
+        number
+    }
+
+    /// The one event at `time_ns` with this tag.
+    fn find(&self, row: usize, time_ns: i64, tag: u32) -> Option<u32> {
+        let (head, tail) = (self.head(row), self.tail(row));
+        let first = partition(head, tail, |number| self.time(row, number) < time_ns);
+        (first..tail)
+            .take_while(|&number| self.time(row, number) == time_ns)
+            .find(|&number| {
+                let is_one = self.count_before(row, number + 1).wrapping_sub(self.count_before(row, number)) == 1;
+                is_one && (self.pool[self.place(row, number) + COUNT_BEFORE] >> 32) as u32 == tag
+            })
+    }
+
+    fn note_newest(&mut self, row: usize, time_ns: i64) -> i64 {
+        let is_seen = self.rows[row + EXTENT] & SEEN != 0;
+        let newest_ns = match is_seen {
+            true => (self.rows[row + NEWEST] as i64).max(time_ns),
+            false => time_ns,
+        };
+        if !is_seen {
+            self.rows[row + EXTENT] |= SEEN;
+            self.account[ENTITIES] += 1;
+        }
+        self.rows[row + NEWEST] = newest_ns as u64;
+        newest_ns
+    }
+
+    /// Leaves a free place behind the last entry. `false`: there is no extent for this entity at all.
+    fn make_room(&mut self, entity: u32, settled_ns: i64) -> bool {
+        let row = self.row(entity);
+        let Some((_, class)) = self.extent(row) else {
+            return self.first_extent(row);
+        };
+        let (head, tail) = (self.head(row), self.tail(row));
+        if tail - head < extent_len(class) {
+            return true;
+        }
+        if tail >= NUMBER_MAX {
+            self.renumber(row);
+        }
+        self.expire(row, settled_ns);
+        if self.tail(row) - self.head(row) == extent_len(class) && !self.grow(row, class) {
+            self.shrink(entity);
+        }
         true
     }
 
-    /// Moves the events to the start of their extent.
-    fn compact(&mut self, entity: u32) {
-        let row = self.rows[entity as usize];
-        if row.first > 0 {
-            self.pool.copy_within(row.range(), row.extent as usize);
-            self.rows[entity as usize].first = 0;
+    fn first_extent(&mut self, row: usize) -> bool {
+        let Some(extent) = self.take(0) else { return false };
+        self.set_extent(row, extent, 0);
+        true
+    }
+
+    /// Takes the numbers of the entries back by a multiple of every extent's length.
+    fn renumber(&mut self, row: usize) {
+        let (head, tail) = (self.head(row), self.tail(row));
+        let back = head & !(extent_len(CLASSES as u8) - 1);
+        self.set_span(row, head - back, tail - back);
+        for edge in 0..self.shape.edges.len() {
+            let cursor = self.cursor(row, edge).saturating_sub(back);
+            self.set_cursor(row, edge, cursor);
         }
+    }
+
+    /// Gives up what no window can reach any more. `settled_ns`: no event before it will come.
+    fn expire(&mut self, row: usize, settled_ns: i64) {
+        let (head, tail) = (self.head(row), self.tail(row));
+        let expired_ns = settled_ns.saturating_sub(self.shape.reach_ns);
+        let mut until = self.step(row, head, tail, expired_ns);
+        if let Some((delay_ns, count)) = self.shape.last {
+            let end = self.upper_bound(row, head, tail, settled_ns.saturating_sub(delay_ns));
+            until = until.min(end.saturating_sub(count).max(head));
+        }
+        if until > head && self.shape.keeps_base {
+            for number in head..until {
+                self.absorb(row, number);
+            }
+        }
+        self.set_span(row, until, tail);
+    }
+
+    /// Adds an entry that is given up to what is kept for ever.
+    fn absorb(&mut self, row: usize, number: u32) {
+        let entry = self.place(row, number);
+        let time_ns = self.time(row, number);
+        let has_base = self.rows[row + EXTENT] & HAS_BASE != 0;
+        for (index, ColumnOf { column, .. }) in self.shape.columns.iter().enumerate() {
+            if column.is_extreme() {
+                let value = self.pool[entry + self.in_entry[index]] as i64;
+                let base = &mut self.rows[row + self.in_row[index]];
+                *base = if has_base { column.join(*base as i64, value) } else { value } as u64;
+            }
+        }
+        for index in 0..self.shape.decays.len() {
+            let Decay { sum, half_life_ns } = self.shape.decays[index];
+            let value = self.total(row, sum, number + 1).wrapping_sub(self.total(row, sum, number)) as i64;
+            let count = self.count_before(row, number + 1).wrapping_sub(self.count_before(row, number));
+            let [old_sum, old_weight, old_ns] = self.decay_words(row, index);
+            let factor = if has_base { faded(old_ns as i64, time_ns, half_life_ns) } else { 0.0 };
+            let at = row + self.decays_in_row + 3 * index;
+            self.rows[at] = (f64::from_bits(old_sum) * factor + value as f64).to_bits();
+            self.rows[at + 1] = (f64::from_bits(old_weight) * factor + f64::from(count)).to_bits();
+            self.rows[at + 2] = time_ns as u64;
+        }
+        let at = row + self.given_up_at();
+        self.rows[at] = time_ns as u64;
+        self.rows[row + EXTENT] |= HAS_BASE;
+    }
+
+    fn decay_words(&self, row: usize, index: usize) -> [u64; 3] {
+        let at = row + self.decays_in_row + 3 * index;
+        [self.rows[at], self.rows[at + 1], self.rows[at + 2]]
+    }
+
+    /// Word of a row for the time of the newest event that was given up.
+    fn given_up_at(&self) -> usize {
+        self.decays_in_row + 3 * self.shape.decays.len()
+    }
+
+    /// Moves the entries to an extent of twice the room, if the entity may have one and there is one.
+    fn grow(&mut self, row: usize, class: u8) -> bool {
+        if extent_len(class) >= self.events_max {
+            return false;
+        }
+        let Some(larger) = self.take(class + 1) else {
+            return false;
+        };
+        let Some((extent, _)) = self.extent(row) else {
+            return false;
+        };
+        let (from_mask, to_mask) = (extent_len(class) - 1, extent_len(class + 1) - 1);
+        for number in self.head(row)..self.tail(row) {
+            let from = (extent + (number & from_mask)) as usize * self.entry_words;
+            let to = (larger + (number & to_mask)) as usize * self.entry_words;
+            self.pool.copy_within(from..from + self.entry_words, to);
+        }
+        self.set_extent(row, larger, class + 1);
+        self.give_back(extent, class);
+        true
+    }
+
+    /// Merges or folds the oldest quarter.
+    fn shrink(&mut self, entity: u32) {
+        let row = self.row(entity);
+        let (head, tail) = (self.head(row), self.tail(row));
+        let pairs = (tail - head) / 8;
+        let left = if self.folded.is_some() {
+            self.fold(entity, head, head + 2 * pairs);
+            head + 2 * pairs
+        } else {
+            self.merge_pairs(row, head, pairs);
+            head + pairs
+        };
+        self.account[MERGED_EVENTS] += u64::from(2 * pairs);
+        self.rows[row + EXTENT] |= MERGED;
+        self.set_span(row, left, tail);
+        self.find_cursors_again(row, head + 2 * pairs);
+    }
+
+    /// Merges the first `2 · pairs` entries from `head` on into the places before `head + 2 · pairs`.
+    fn merge_pairs(&mut self, row: usize, head: u32, pairs: u32) {
+        for pair in (0..pairs).rev() {
+            let older = self.place(row, head + 2 * pair);
+            let younger = self.place(row, head + 2 * pair + 1);
+            for (index, ColumnOf { column, .. }) in self.shape.columns.iter().enumerate() {
+                let (a, b) = (older + self.in_entry[index], younger + self.in_entry[index]);
+                if column.is_extreme() {
+                    self.pool[a] = column.join(self.pool[a] as i64, self.pool[b] as i64) as u64;
+                } else if *column == Column::Sketch {
+                    let mut joined = [0; SKETCH_WORDS];
+                    joined.copy_from_slice(&self.pool[a..a + SKETCH_WORDS]);
+                    sketch::merge(&mut joined, &self.pool[b..b + SKETCH_WORDS]);
+                    self.pool[a..a + SKETCH_WORDS].copy_from_slice(&joined);
+                }
+            }
+            self.pool[older + TIME] = self.pool[younger + TIME];
+            self.pool[older + COUNT_BEFORE] &= u64::from(u32::MAX);
+            let to = self.place(row, head + pairs + pair);
+            self.pool.copy_within(older..older + self.entry_words, to);
+        }
+    }
+
+    /// Puts the entries' values into one bucket of the folded ones.
+    fn fold(&mut self, entity: u32, start: u32, end: u32) {
+        let row = self.row(entity);
+        let latest_ns = self.time(row, end - 1);
+        let mut values = [0; SKETCH_WORDS];
+        for number in start..end {
+            let aux = (self.pool[self.place(row, number) + COUNT_BEFORE] >> 32) as u32;
+            if aux != pinion_schemas::ids::DENSE_ID_NONE {
+                sketch::add(&mut values, aux);
+            }
+        }
+        let Some(folded) = &mut self.folded else { return };
+        let entry = Entry {
+            time_ns: folded.newest_ns(entity).map_or(latest_ns, |newest_ns| newest_ns.max(latest_ns)),
+            aux: 0,
+            values: &[],
+        };
+        folded.insert(entity, &entry, 0);
+        let row = folded.row(entity);
+        if folded.extent(row).is_some() {
+            let at = folded.place(row, folded.tail(row) - 1) + folded.in_entry[0];
+            folded.pool[at..at + SKETCH_WORDS].copy_from_slice(&values);
+        }
+    }
+
+    /// Finds the cursors that point before `until` again, after numbers have changed there.
+    fn find_cursors_again(&mut self, row: usize, until: u32) {
+        let (head, tail) = (self.head(row), self.tail(row));
+        let at_ns = self.rows[row + CURSORS_AT] as i64;
+        for edge in 0..self.shape.edges.len() {
+            if self.cursor(row, edge) < until {
+                let threshold_ns = self.shape.edges[edge].threshold_ns(at_ns);
+                let number = self.upper_bound(row, head, tail, threshold_ns);
+                self.set_cursor(row, edge, number);
+            }
+        }
+    }
+
+    /// Leaves a place for an entry at `time_ns`: moves those from `number` on by one, and the cursors with them.
+    fn open(&mut self, row: usize, number: u32, tail: u32, time_ns: i64) {
+        let head = self.head(row);
+        self.set_span(row, head, tail + 1);
+        let at_ns = self.rows[row + CURSORS_AT] as i64;
+        if number == tail && time_ns >= at_ns {
+            return;
+        }
+        for younger in (number..tail).rev() {
+            let (from, to) = (self.place(row, younger), self.place(row, younger + 1));
+            self.pool.copy_within(from..from + self.entry_words, to);
+        }
+        for edge in 0..self.shape.edges.len() {
+            let cursor = self.cursor(row, edge);
+            let is_before = time_ns <= self.shape.edges[edge].threshold_ns(at_ns);
+            if number < cursor || number == cursor && is_before {
+                self.set_cursor(row, edge, cursor + 1);
+            }
+        }
+    }
+
+    /// Writes a new entry and raises the totals before those after it.
+    fn write(&mut self, row: usize, number: u32, time_ns: i64, entry: &Entry<'_>) {
+        let tail = self.tail(row);
+        let place = self.place(row, number);
+        let is_newest = number + 1 == tail;
+        // Totals before it: those before the one that stood here, or those of the row.
+        let count = if is_newest {
+            self.rows[row + COUNT] as u32
+        } else {
+            self.pool[place + COUNT_BEFORE] as u32
+        };
+        self.pool[place + TIME] = time_ns as u64;
+        self.pool[place + COUNT_BEFORE] = u64::from(entry.aux) << 32 | u64::from(count);
+        for index in 0..self.shape.columns.len() {
+            let ColumnOf { column, value } = self.shape.columns[index];
+            let at = place + self.in_entry[index];
+            match column {
+                Column::Sum | Column::Square if is_newest => {
+                    let total = row + self.in_row[index];
+                    for word in 0..column.words() {
+                        self.pool[at + word] = self.rows[total + word];
+                    }
+                }
+                Column::Sum | Column::Square => {}
+                Column::Sketch => {
+                    self.pool[at..at + SKETCH_WORDS].fill(0);
+                    self.add_to_sketch(at, entry);
+                }
+                _ => self.pool[at] = entry.values[value] as u64,
+            }
+        }
+        self.raise_younger(row, number, entry);
+    }
+
+    fn add_to_bucket(&mut self, row: usize, number: u32, entry: &Entry<'_>) {
+        let place = self.place(row, number);
+        for index in 0..self.shape.columns.len() {
+            let ColumnOf { column, value } = self.shape.columns[index];
+            let at = place + self.in_entry[index];
+            if column.is_extreme() {
+                self.pool[at] = column.join(self.pool[at] as i64, entry.values[value]) as u64;
+            } else if column == Column::Sketch {
+                self.add_to_sketch(at, entry);
+            }
+        }
+        self.raise_younger(row, number, entry);
+    }
+
+    fn add_to_sketch(&mut self, at: usize, entry: &Entry<'_>) {
+        if entry.aux != pinion_schemas::ids::DENSE_ID_NONE && self.folded.is_none() {
+            sketch::add(&mut self.pool[at..at + SKETCH_WORDS], entry.aux);
+        }
+    }
+
+    /// Adds an event to the totals before every entry after `number`.
+    fn raise_younger(&mut self, row: usize, number: u32, entry: &Entry<'_>) {
+        for younger in number + 1..self.tail(row) {
+            let place = self.place(row, younger);
+            let word = self.pool[place + COUNT_BEFORE];
+            let count = (word as u32).wrapping_add(1);
+            self.pool[place + COUNT_BEFORE] = word & !u64::from(u32::MAX) | u64::from(count);
+            for (index, of) in self.shape.columns.iter().enumerate() {
+                raise(*of, &mut self.pool[place + self.in_entry[index]..], entry);
+            }
+        }
+    }
+
+    #[inline]
+    fn raise_totals(&mut self, row: usize, entry: &Entry<'_>) {
+        let count = (self.rows[row + COUNT] as u32).wrapping_add(1);
+        self.rows[row + COUNT] = u64::from(count);
+        for (index, of) in self.shape.columns.iter().enumerate() {
+            if of.column.is_total() {
+                raise(*of, &mut self.rows[row + self.in_row[index]..], entry);
+            }
+        }
+    }
+
+    /// Counts an event that cannot be kept where it can be counted: in the totals for ever.
+    fn pass_by(&mut self, row: usize, entry: &Entry<'_>) {
+        self.raise_totals(row, entry);
     }
 
     /// An extent of this class: a free one, one never used, or half of a larger free one.
     fn take(&mut self, class: u8) -> Option<u32> {
-        let extent = self.free[class as usize];
-        if extent != NOWHERE {
-            self.free[class as usize] = self.pool[extent as usize].total;
-            return Some(extent as u32);
+        let free = self.account[FREE + class as usize];
+        if free != 0 {
+            let extent = (free - 1) as u32;
+            self.account[FREE + class as usize] = self.pool[extent as usize * self.entry_words];
+            return Some(extent);
         }
-        let len = extent_len(class);
-        if self.pool.len() as u32 - self.untouched >= len {
-            self.untouched += len;
-            return Some(self.untouched - len);
+        let len = u64::from(extent_len(class));
+        if self.pool_len() - self.account[UNTOUCHED] >= len {
+            self.account[UNTOUCHED] += len;
+            return Some((self.account[UNTOUCHED] - len) as u32);
         }
-        if class == self.class_max {
+        if extent_len(class) >= self.events_max {
             return None;
         }
         let larger = self.take(class + 1)?;
-        self.give_back(larger + len, class);
+        self.give_back(larger + extent_len(class), class);
         Some(larger)
     }
 
+    /// Puts an extent on the list of its class; the next one stands in its first word, plus one.
     fn give_back(&mut self, extent: u32, class: u8) {
-        self.pool[extent as usize].total = self.free[class as usize];
-        self.free[class as usize] = u64::from(extent);
+        self.pool[extent as usize * self.entry_words] = self.account[FREE + class as usize];
+        self.account[FREE + class as usize] = u64::from(extent) + 1;
     }
 }
 
-/// How many of `held` happened at `time_ns` or before.
-///
-/// Cost: one comparison if all did, else a binary search.
+/// Bit of a region's index that tells folded buckets from entries.
+const FOLDED: u32 = 1 << 16;
+
+/// The buckets of what outgrows a count of different values: eight per entity, merged as they fill.
+fn folds(shape: &Shape, sizes: Sizes) -> Timelines {
+    let shape = Shape {
+        edges: Vec::new(),
+        columns: vec![ColumnOf {
+            column: Column::Sketch,
+            value: 0,
+        }],
+        bucket_ns: 0,
+        last: None,
+        keeps_base: false,
+        decays: Vec::new(),
+        is_distinct: false,
+        ..shape.clone()
+    };
+    let sizes = Sizes {
+        events_max: EXTENT_LEN_MIN,
+        pool_events_max: (sizes.pool_events_max / 64).max(EXTENT_LEN_MIN),
+        ..sizes
+    };
+    Timelines::new(shape, sizes)
+}
+
+/// Adds an event's value to a total.
 #[inline]
-pub fn upper_bound(held: &[Entry], time_ns: i64) -> usize {
-    match held.last() {
-        Some(last) if last.time_ns > time_ns => held.partition_point(|entry| entry.time_ns <= time_ns),
-        _ => held.len(),
+fn raise(of: ColumnOf, words: &mut [u64], entry: &Entry<'_>) {
+    match of.column {
+        Column::Sum => words[0] = words[0].wrapping_add(entry.values[of.value] as u64),
+        Column::Square => {
+            let value = i128::from(entry.values[of.value]);
+            let total = (u128::from(words[0]) | u128::from(words[1]) << 64).wrapping_add((value * value) as u128);
+            words[0] = total as u64;
+            words[1] = (total >> 64) as u64;
+        }
+        _ => {}
     }
+}
+
+/// What is left of 1 after the time between.
+fn faded(from_ns: i64, to_ns: i64, half_life_ns: i64) -> f64 {
+    let age_ns = i128::from(to_ns) - i128::from(from_ns);
+    pinion_runtime::math::exp2(-(age_ns as f64 / half_life_ns as f64))
+}
+
+/// The first number for which `is_before` no longer holds.
+#[inline]
+fn partition(mut low: u32, mut high: u32, is_before: impl Fn(u32) -> bool) -> u32 {
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 const fn extent_len(class: u8) -> u32 {
     EXTENT_LEN_MIN << class
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NEVER: i64 = i64::MIN;
-
-    #[track_caller]
-    fn check(timelines: &Timelines, entity: u32, expected: &[(i64, u64)]) {
-        let found: Vec<_> = timelines
-            .held(entity)
-            .iter()
-            .map(|entry| (entry.time_ns, entry.total))
-            .collect();
-        assert_eq!(found, expected);
-    }
-
-    fn add(timelines: &mut Timelines, entity: u32, time_ns: i64, expired_ns: i64) -> bool {
-        let index = timelines.insert(entity, time_ns, expired_ns);
-        if let Some(index) = index {
-            timelines.add_from(entity, index, 1);
-        }
-        index.is_some()
-    }
-
-    #[test]
-    fn late_event_stands_where_it_belongs_and_raises_the_totals_after_it() {
-        let mut timelines = Timelines::new(1, 8, 8);
-        for time_ns in [10, 30, 20, 20] {
-            assert!(add(&mut timelines, 0, time_ns, NEVER));
-        }
-        check(&timelines, 0, &[(10, 1), (20, 2), (20, 3), (30, 4)]);
-    }
-
-    #[test]
-    fn expired_events_go_uncounted_and_their_total_stays() {
-        let mut timelines = Timelines::new(1, 8, 8);
-        for time_ns in 0..12 {
-            assert!(add(&mut timelines, 0, time_ns, time_ns - 4));
-        }
-        assert_eq!(timelines.outgrown_count(), 0);
-        assert_eq!(
-            timelines.held(0).last(),
-            Some(&Entry {
-                time_ns: 11,
-                total: 12
-            })
-        );
-        let oldest = timelines.held(0)[0];
-        assert_eq!(timelines.total_before(0, 0) + 1, oldest.total);
-    }
-
-    #[test]
-    fn entity_that_outgrows_its_events_gives_up_the_oldest_counted() {
-        let mut timelines = Timelines::new(1, 16, 64);
-        for time_ns in 0..40 {
-            assert!(add(&mut timelines, 0, time_ns, NEVER));
-        }
-        let held = timelines.held(0);
-        assert!(held.len() >= 14);
-        assert_eq!(
-            held.last(),
-            Some(&Entry {
-                time_ns: 39,
-                total: 40
-            })
-        );
-        assert_eq!(timelines.outgrown_count() + held.len() as u64, 40);
-    }
-
-    #[test]
-    fn forgotten_entity_makes_room_for_others() {
-        let mut timelines = Timelines::new(3, 16, 24);
-        for time_ns in 0..10 {
-            assert!(add(&mut timelines, 0, time_ns, NEVER));
-        }
-        assert!(
-            add(&mut timelines, 1, 0, NEVER),
-            "the extent of 8 that was outgrown is free"
-        );
-        assert!(!add(&mut timelines, 2, 0, NEVER), "the extent of 16 is in use");
-        timelines.forget(0);
-        check(&timelines, 0, &[]);
-        assert!(add(&mut timelines, 2, 0, NEVER), "the extent of 16 was split");
-        assert!(add(&mut timelines, 0, 0, NEVER));
-        check(&timelines, 0, &[(0, 1)]);
-        check(&timelines, 2, &[(0, 1)]);
-    }
-
-    #[test]
-    fn entity_without_a_larger_extent_gives_up_its_own_oldest() {
-        let mut timelines = Timelines::new(2, 16, 16);
-        assert!(add(&mut timelines, 0, 0, NEVER));
-        for time_ns in 0..20 {
-            assert!(add(&mut timelines, 1, time_ns, NEVER));
-        }
-        check(&timelines, 0, &[(0, 1)]);
-        assert_eq!(
-            timelines.held(1).last(),
-            Some(&Entry {
-                time_ns: 19,
-                total: 20
-            })
-        );
-        assert!(timelines.outgrown_count() > 0);
-    }
 }

@@ -217,6 +217,22 @@ impl<T: Copy> Consumer<T> {
         taken
     }
 
+    /// Shows up to `count_max` records to `handle` at once, oldest first, where they lie: the second slice follows
+    /// the first. Returns how many; their slots are freed together.
+    ///
+    /// For a reader that looks ahead, to ask for memory that later records will need.
+    #[inline]
+    pub fn read_slices(&mut self, count_max: usize, handle: impl FnOnce(&[T], &[T])) -> usize {
+        let count = self.inner.slots().min(count_max);
+        let Ok(chunk) = self.inner.read_chunk(count) else {
+            return 0;
+        };
+        let (first, second) = chunk.as_slices();
+        handle(first, second);
+        chunk.commit_all();
+        count
+    }
+
     /// Records waiting at this moment; the writer may add more at any time, nobody takes them.
     ///
     /// Cost: one load of the writer's position.

@@ -1,0 +1,166 @@
+//! Computes a slot from the entries between two edges of a stream.
+//!
+//! Invariant: sums are integers until the last step, so a value depends on which events are in the window and
+//! not on the way they came; what cannot be computed is `None`, which the caller makes the missing value.
+
+use pinion_schemas::ids::DENSE_ID_NONE;
+use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
+
+use crate::fields;
+use crate::plan::{Formula, Moments, Start, Step, Stream};
+use crate::sketch::Union;
+use crate::timelines::Timelines;
+
+/// Memory that is used while reading.
+#[derive(Clone, Debug)]
+pub(crate) struct Scratch {
+    /// Numbers of the stream's edges; the first is that of now.
+    pub(crate) numbers: Vec<u32>,
+    union: Union,
+}
+
+impl Scratch {
+    pub(crate) fn new(edges_max: usize) -> Self {
+        Self {
+            numbers: vec![0; 1 + edges_max],
+            union: Union::new(),
+        }
+    }
+}
+
+/// Reads the slots of `steps`; one that cannot be computed keeps its missing value, which stands there.
+#[inline]
+pub(crate) fn read_all(
+    steps: &[Step],
+    timelines: &Timelines,
+    row: u32,
+    at_ns: i64,
+    payment: &PaymentRecord,
+    scratch: &mut Scratch,
+    vector: &mut [f32; FEATURES_MAX],
+) {
+    for step in steps {
+        if let Some(value) = read(timelines, row, step, at_ns, payment, scratch) {
+            vector[step.slot] = value;
+        }
+    }
+}
+
+/// Writes what a stream says of an entity of which nothing is known.
+pub(crate) fn read_nothing(stream: &Stream, vector: &mut [f32; FEATURES_MAX]) {
+    for step in stream.before.iter().chain(&stream.after) {
+        if let Some(value) = nothing(&step.formula) {
+            vector[step.slot] = value;
+        }
+    }
+}
+
+/// The value of a window without events.
+fn nothing(formula: &Formula) -> Option<f32> {
+    match formula {
+        Formula::Count
+        | Formula::Sum(_)
+        | Formula::Distinct(..)
+        | Formula::DecayedSum(_)
+        | Formula::Rate(_) => Some(0.0),
+        _ => None,
+    }
+}
+
+/// Reads one slot with the numbers of the edges that stand in `scratch`.
+#[inline]
+fn read(
+    timelines: &Timelines,
+    row: u32,
+    step: &Step,
+    at_ns: i64,
+    payment: &PaymentRecord,
+    scratch: &mut Scratch,
+) -> Option<f32> {
+    let end = scratch.numbers[step.end];
+    let start = match step.start {
+        Start::Beginning => None,
+        Start::Edge(edge) => Some(scratch.numbers[edge].min(end)),
+        Start::Last(count) => Some(timelines.last(row, end, count)),
+    };
+    let count = timelines.count(row, start, end);
+    // What outgrew a count of different values is not among the entries.
+    if count == 0 && !matches!(step.formula, Formula::Distinct(..)) {
+        return nothing(&step.formula);
+    }
+    let window = Window {
+        timelines,
+        row,
+        start,
+        end,
+        count,
+    };
+    let value = match step.formula {
+        Formula::Count => f64::from(count),
+        Formula::Rate(units) => f64::from(count) / units,
+        Formula::Sum(column) => window.sum(column) as f64,
+        Formula::Mean(column) => window.sum(column) as f64 / f64::from(count),
+        Formula::Variance(moments) => window.moments(moments).1,
+        Formula::StandardDeviation(moments) => window.moments(moments).1.sqrt(),
+        Formula::ZScore(moments, field) => {
+            let (mean, variance) = window.moments(moments);
+            let value = fields::value(payment, field) as f64;
+            (variance > 0.0).then(|| (value - mean) / variance.sqrt())?
+        }
+        Formula::Extreme(column) => timelines.extreme(row, column, start, end)? as f64,
+        Formula::TimeSinceLast => {
+            let latest_ns = timelines.latest_ns(row, start, end)?;
+            at_ns.saturating_sub(latest_ns) as f64 / 1e9
+        }
+        Formula::Distinct(after, until) => {
+            let until_ns = until.threshold_ns(at_ns);
+            let after_ns = after.map_or(until_ns, |edge| edge.threshold_ns(at_ns));
+            window.distinct((after_ns, until_ns), &mut scratch.union)
+        }
+        Formula::DecayedSum(decay) => timelines.decayed(row, decay, start, end, at_ns).0,
+        Formula::DecayedMean(decay) => {
+            let (sum, weight) = timelines.decayed(row, decay, start, end, at_ns);
+            (weight > 0.0).then(|| sum / weight)?
+        }
+    };
+    Some(value as f32)
+}
+
+/// Entries of one entity from `start`, or from the first of all, to `end`.
+struct Window<'a> {
+    timelines: &'a Timelines,
+    row: u32,
+    start: Option<u32>,
+    end: u32,
+    count: u32,
+}
+
+impl Window<'_> {
+    #[inline]
+    fn sum(&self, column: usize) -> i64 {
+        match self.start {
+            Some(start) => self.timelines.sum(self.row, column, start, self.end),
+            None => self.timelines.sum_until(self.row, column, self.end),
+        }
+    }
+
+    /// Mean and variance, from exact integers: the sum of squared distances from the mean rounded down.
+    fn moments(&self, Moments { sum, square }: Moments) -> (f64, f64) {
+        let count = i128::from(self.count);
+        let sum = i128::from(self.sum(sum));
+        let squares = self.timelines.square(self.row, square, self.start, self.end);
+        let centre = sum.div_euclid(count);
+        let around = squares - 2 * centre * sum + count * centre * centre;
+        let offset = (sum - count * centre) as f64 / count as f64;
+        let variance = around as f64 / count as f64 - offset * offset;
+        (sum as f64 / count as f64, variance.max(0.0))
+    }
+
+    fn distinct(&self, times: (i64, i64), union: &mut Union) -> f64 {
+        let start = self.start.unwrap_or_else(|| self.timelines.span(self.row).0);
+        union.begin();
+        self.timelines
+            .add_distinct(self.row, (start, self.end), times, DENSE_ID_NONE, union);
+        union.count()
+    }
+}
