@@ -93,7 +93,8 @@ pub struct PaymentStrategyAgent {
 }
 
 impl PaymentStrategyAgent {
-    /// An agent that hosts `strategy`. `config_hash` stands in every decision.
+    /// An agent that hosts `strategy`. `config_hash` stands in every decision, together with the hash of the feature
+    /// set in force: see [`crate::config_hash_under`].
     ///
     /// # Errors
     /// [`StrategyError`] if the configuration is refused.
@@ -144,12 +145,7 @@ impl Agent for PaymentStrategyAgent {
                 _ => Question::Nothing,
             };
             let (answer, is_modules) = host.ask(question, |answer| show(strategy.as_mut(), event, answer));
-            let subject = Subject::transaction(
-                payment.transaction_id,
-                payment.amount_minor,
-                event.score.model_hash,
-                event.score.scored_ns,
-            );
+            let subject = Subject::payment(event);
             let about = (Lane::Payment, &payment.origin, &subject);
             push(output, |decision| {
                 host.write(decision, about, (&answer, is_modules), now_ns)

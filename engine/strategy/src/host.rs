@@ -5,8 +5,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pinion_schemas::hash;
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
-use pinion_schemas::records::{DecisionRecord, Origin, REASONS_MAX, decision_flag};
+use pinion_schemas::records::{DecisionRecord, Origin, REASONS_MAX, ScoredRecord, decision_flag};
 use pinion_schemas::wire::Lane;
 use pinion_strategies_api::{Action, Answer, Descriptor, reasons};
 
@@ -51,6 +52,8 @@ pub(crate) struct Subject {
     /// Used when the answer gives no value of its own.
     pub(crate) amount_minor: i64,
     pub(crate) model_hash: u64,
+    /// What the event's features were read by; `None` on the market lane, which has none.
+    pub(crate) feature_set_hash: Option<u64>,
     pub(crate) scored_ns: i64,
 }
 
@@ -140,7 +143,7 @@ impl Host {
             quantity: answer.quantity,
             model_hash: subject.model_hash,
             strategy_hash: self.strategy_hash,
-            config_hash: self.config_hash,
+            config_hash: config_hash_under(self.config_hash, subject.feature_set_hash),
             reasons: codes,
             input_publisher_id: origin.publisher_id,
             score: answer.score,
@@ -162,13 +165,15 @@ impl Host {
 
 impl Subject {
     /// A payment's.
-    pub(crate) fn transaction(name: Id, amount_minor: i64, model_hash: u64, scored_ns: i64) -> Self {
+    pub(crate) fn payment(event: &ScoredRecord) -> Self {
+        let (payment, score) = (&event.payment, &event.score);
         Self {
-            name,
+            name: payment.transaction_id,
             instrument: DENSE_ID_NONE,
-            amount_minor,
-            model_hash,
-            scored_ns,
+            amount_minor: payment.amount_minor,
+            model_hash: score.model_hash,
+            feature_set_hash: Some(payment.feature_set_hash),
+            scored_ns: score.scored_ns,
         }
     }
 
@@ -179,9 +184,16 @@ impl Subject {
             instrument,
             amount_minor: 0,
             model_hash: 0,
+            feature_set_hash: None,
             scored_ns: booked_ns,
         }
     }
+}
+
+/// What stands in a decision as the hash of its configuration: a payment's tells which feature set was in force
+/// too, for the set may be exchanged while the configuration stays.
+pub fn config_hash_under(config_hash: u64, feature_set_hash: Option<u64>) -> u64 {
+    feature_set_hash.map_or(config_hash, |set| hash::combine(config_hash, set))
 }
 
 /// The hash of a module and its parameters that stands in its decisions: the first eight bytes, little endian,

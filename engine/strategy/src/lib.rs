@@ -20,4 +20,4 @@ pub mod host;
 pub use agent::{MarketStrategyAgent, PaymentStrategyAgent};
 pub use config::{Fallback, StrategyConfig};
 pub use error::StrategyError;
-pub use host::strategy_hash;
+pub use host::{config_hash_under, strategy_hash};

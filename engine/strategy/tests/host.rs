@@ -6,7 +6,9 @@ use pinion_runtime::ring::{Consumer, Producer, ring};
 use pinion_schemas::records::BookRecord;
 use pinion_schemas::records::{DecisionRecord, ScoredRecord, decision_flag, payment_kind};
 use pinion_strategies_api::{Action, Answer, Descriptor, MarketStrategy, PaymentStrategy, kit, reasons};
-use pinion_strategy::{MarketStrategyAgent, PaymentStrategyAgent, StrategyConfig, strategy_hash};
+use pinion_strategy::{
+    MarketStrategyAgent, PaymentStrategyAgent, StrategyConfig, config_hash_under, strategy_hash,
+};
 
 /// Panics at some amounts, gives NaN at another, and an action of its own choice below zero.
 struct Moody;
@@ -243,6 +245,7 @@ fn decision_carries_the_events_identity_and_ordered_stamps() {
     payment.payment.origin.publisher_session = 3;
     payment.payment.origin.publisher_sequence = 4;
     payment.payment.origin.publisher_id = 5;
+    payment.payment.feature_set_hash = 77;
     payment.payment.origin.event_ns = 100;
     payment.payment.origin.ingest_ns = 600;
     payment.score.scored_ns = 700;
@@ -253,7 +256,7 @@ fn decision_carries_the_events_identity_and_ordered_stamps() {
     );
     assert_eq!(
         (decision.input_publisher_id, decision.value, decision.config_hash),
-        (5, 42, 9)
+        (5, 42, config_hash_under(9, Some(77)))
     );
     assert_eq!(
         (decision.ingest_ns, decision.scored_ns, decision.decided_ns),

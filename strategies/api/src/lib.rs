@@ -56,6 +56,12 @@ pub trait PaymentStrategy: Send {
 
     /// An account changed. No answer is asked.
     fn on_account(&mut self, _account: &ScoredRecord) {}
+
+    /// Whether every answer depends on nothing but the event shown. If so, a restart may begin at a checkpoint and
+    /// never show the module what came before it; else all that is recorded is shown again.
+    fn is_stateless(&self) -> bool {
+        false
+    }
 }
 
 /// Decides on market events.

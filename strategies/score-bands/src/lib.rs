@@ -96,6 +96,10 @@ impl PaymentStrategy for ScoreBands {
             answer.add_reasons(&payment.score.reasons[..count]);
         }
     }
+
+    fn is_stateless(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
