@@ -119,10 +119,33 @@ impl Reader {
         Ok(reader)
     }
 
+    /// Opens the journal in `dir` at `position`, which [`Reader::position`] gave of this very journal. `None`: no
+    /// entry of it ends there.
+    ///
+    /// Error: as [`Reader::open`] and [`Reader::next`].
+    /// Cost:  a look at the headers of the segments behind, and one pass over the segment up to `position`.
+    pub fn open_at(dir: &Path, position: u64) -> Result<Option<Self>, JournalError> {
+        let mut reader = Self::open(dir)?;
+        if reader.segment.is_some() {
+            reader.pass_segments(position)?;
+        }
+        while reader.position() < position {
+            if reader.next()?.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok((reader.position() == position).then_some(reader))
+    }
+
     /// Ends at `position`, so that what an engine appends behind is not seen. [`Reader::tail`] stays clean.
     pub fn until(mut self, position: u64) -> Self {
-        self.limit = position;
+        self.set_end(position);
         self
+    }
+
+    /// As [`Reader::until`], for a reader that follows an engine: moves the end on.
+    pub fn set_end(&mut self, position: u64) {
+        self.limit = position;
     }
 
     /// The next entry, or `None` at the end; then [`Reader::tail`] says what stands behind it.
@@ -281,6 +304,29 @@ impl Reader {
             });
         }
         Ok(false)
+    }
+
+    /// Goes on at the last segment in use that does not begin behind `position`.
+    fn pass_segments(&mut self, position: u64) -> Result<(), JournalError> {
+        let first = self.segment.as_ref().map_or(0, |segment| segment.info.segment_id);
+        let later = segments::list(&self.dir)?.into_iter().rev();
+        for id in later.filter(|&id| id > first) {
+            let path = segments::path(&self.dir, id);
+            let bytes = Mapping::open(&path)?;
+            let HeaderState::Valid(info) = read_header(&bytes) else {
+                continue;
+            };
+            if info.start_position <= position {
+                let journal_id = self
+                    .segment
+                    .as_ref()
+                    .map_or(info.journal_id, |s| s.info.journal_id);
+                check_header(&path, &info, journal_id, id)?;
+                self.index = info.start_index;
+                return self.enter(info, path, bytes);
+            }
+        }
+        Ok(())
     }
 
     /// Goes on at the first entry of a segment.

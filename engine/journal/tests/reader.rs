@@ -104,6 +104,34 @@ fn recovered_part_is_read_while_the_journal_goes_on() {
 }
 
 #[test]
+fn reader_opened_at_a_position_goes_on_as_one_that_came_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let items: Vec<_> = (1..=300).map(input).collect();
+    record(&config(dir.path(), FsyncPolicy::Never), &items, true);
+    let mut from_start = Reader::open(dir.path()).unwrap();
+    loop {
+        let position = from_start.position();
+        let mut opened = Reader::open_at(dir.path(), position).unwrap().unwrap();
+        assert_eq!(
+            (opened.position(), opened.entry_index()),
+            (position, from_start.entry_index())
+        );
+        let header = |reader: &mut Reader| reader.next().unwrap().map(|entry| *entry.header);
+        let expected = header(&mut from_start);
+        assert_eq!(header(&mut opened), expected);
+        if expected.is_none() {
+            break;
+        }
+        assert!(Reader::open_at(dir.path(), position + 1).unwrap().is_none());
+    }
+    assert!(Reader::open_at(dir.path(), 1 << 40).unwrap().is_none());
+    assert!(
+        from_start.segment().unwrap().segment_id > 2,
+        "the journal rolled over"
+    );
+}
+
+#[test]
 fn empty_directory_is_an_empty_journal() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(read_all(dir.path()).unwrap(), (vec![], Tail::Clean));
