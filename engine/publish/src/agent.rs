@@ -6,6 +6,7 @@ use pinion_journal::Gate;
 use pinion_runtime::agent::Agent;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::latest::Latest;
 use pinion_runtime::names::NameTable;
 use pinion_runtime::ring::{Consumer, EntryProducer};
 use pinion_schemas::hash;
@@ -34,6 +35,8 @@ pub struct Ports {
     pub instruments: NameTable,
     /// What goes wrong.
     pub faults: ErrorLog,
+    /// Shows how far the payment lane came, as [`crate::DecisionMark::words`]; none: nobody looks.
+    pub progress: Option<Latest<3>>,
 }
 
 /// The rolling hashes over every decision so far.
@@ -61,6 +64,7 @@ pub struct PublishAgent<B: Bus> {
     sender: Sender<B>,
     batch_max: usize,
     payments_first: bool,
+    progress: Option<Latest<3>>,
 }
 
 impl<B: Bus> PublishAgent<B> {
@@ -97,6 +101,7 @@ impl<B: Bus> PublishAgent<B> {
             },
             batch_max: config.batch_max as usize,
             payments_first: false,
+            progress: ports.progress,
         })
     }
 
@@ -125,7 +130,15 @@ impl<B: Bus> PublishAgent<B> {
             }
             settled += count;
         }
+        self.show_progress(settled);
         settled
+    }
+
+    /// The mark is shown after the journal's ring has the decisions that it covers.
+    fn show_progress(&mut self, settled: usize) {
+        if let Some(progress) = self.progress.as_mut().filter(|_| settled > 0) {
+            progress.set(self.payments.1.mark().words());
+        }
     }
 
     fn answer_refused(&mut self, now_ns: i64) -> usize {

@@ -17,9 +17,40 @@ use pinion_schemas::wire::Action;
 
 use crate::counters::LaneCounters;
 
+/// How far a lane's decisions came: what a checkpoint must know of them to go on from here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DecisionMark {
+    /// Sequence of the last event decided.
+    pub sequence: u64,
+    /// Sequence of the last of these whose decision has an action, and so stands in the journal, or will.
+    pub answered_sequence: u64,
+    /// The hash over every decision up to `sequence`.
+    pub hash: DecisionHash,
+}
+
+impl DecisionMark {
+    /// As plain numbers.
+    #[must_use]
+    pub fn words(self) -> [u64; 3] {
+        [self.sequence, self.answered_sequence, self.hash.value()]
+    }
+
+    /// From what [`Self::words`] gave.
+    #[must_use]
+    pub fn from_words([sequence, answered_sequence, hash]: [u64; 3]) -> Self {
+        Self {
+            sequence,
+            answered_sequence,
+            hash: DecisionHash::resumed(hash),
+        }
+    }
+}
+
 /// What the journal knew of a lane when the engine started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneResume {
+    /// Where the lane goes on; everything up to there is not decided again. The default: from the first event.
+    pub mark: DecisionMark,
     /// Sequence of the last event whose decision is recorded: up to it nothing is published again.
     pub decided_sequence: u64,
     /// Sequence of the last recorded event: decisions up to it carry the flag `RECOVERED`.
@@ -41,10 +72,12 @@ impl From<&Recovery> for Resume {
         Self {
             market: LaneResume {
                 decided_sequence: decided.market,
+                mark: DecisionMark::default(),
                 recorded_sequence: recorded.market,
             },
             payment: LaneResume {
                 decided_sequence: decided.payment,
+                mark: DecisionMark::default(),
                 recorded_sequence: recorded.payment,
             },
         }
@@ -87,7 +120,7 @@ struct Head {
 /// What publish knows of one lane beside the ring.
 pub(crate) struct LaneState {
     resume: LaneResume,
-    hash: DecisionHash,
+    mark: DecisionMark,
     head: Head,
     stalled_after_ns: i64,
     counters: LaneCounters,
@@ -96,11 +129,11 @@ pub(crate) struct LaneState {
 impl LaneState {
     pub(crate) fn new(lane: &str, resume: LaneResume, stalled_after_ns: i64, counters: &Counters) -> Self {
         let counters = LaneCounters::new(counters, lane);
-        let hash = DecisionHash::new();
-        counters.decision_hash.set(hash.value());
+        let mark = resume.mark;
+        counters.decision_hash.set(mark.hash.value());
         Self {
             resume,
-            hash,
+            mark,
             head: Head::default(),
             stalled_after_ns,
             counters,
@@ -109,7 +142,12 @@ impl LaneState {
 
     /// The hash over every decision so far.
     pub(crate) fn hash(&self) -> u64 {
-        self.hash.value()
+        self.mark.hash.value()
+    }
+
+    /// How far the lane came.
+    pub(crate) fn mark(&self) -> DecisionMark {
+        self.mark
     }
 
     /// What becomes of a decision without looking at the gate or the bus, if that is all there is to it.
@@ -131,7 +169,11 @@ impl LaneState {
     /// Takes note of a decision that leaves the ring.
     pub(crate) fn leave(&mut self, record: &DecisionRecord, fate: Fate) {
         self.head = Head::default();
-        self.hash.add(record.core());
+        self.mark.sequence = record.sequence;
+        self.mark.hash.add(record.core());
+        if fate != Fate::NoAction {
+            self.mark.answered_sequence = record.sequence;
+        }
         self.counters.decided.increment();
         self.counters.action(Action(record.action)).increment();
         match fate {
@@ -177,6 +219,6 @@ impl LaneState {
 
     /// Shows the hash to whoever reads the counters.
     pub(crate) fn show_hash(&self) {
-        self.counters.decision_hash.set(self.hash.value());
+        self.counters.decision_hash.set(self.mark.hash.value());
     }
 }

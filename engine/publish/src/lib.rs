@@ -28,5 +28,5 @@ mod outlet;
 pub use agent::{Hashes, Ports, PublishAgent};
 pub use config::{PublishConfig, WhenUnheard};
 pub use error::PublishError;
-pub use lane::{LaneResume, Resume};
+pub use lane::{DecisionMark, LaneResume, Resume};
 pub use outlet::{Engine, Outlet};

@@ -115,6 +115,7 @@ fn check(answers: &[Offer], expected: &[(u64, u64)], counts: &[(&str, u64)]) {
         gate: Gate::open(),
         instruments: NameTable::new(1),
         faults: ErrorLog::in_memory(),
+        progress: None,
     };
     let outlet = Outlet {
         publication: bus.clone(),

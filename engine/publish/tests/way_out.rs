@@ -6,10 +6,11 @@ use std::path::Path;
 
 use common::{Rig, Setting, decision, heard, market, payment};
 use pinion_journal::{Gate, GateMode, Identity, JournalAgent, JournalConfig, recover};
-use pinion_publish::{LaneResume, PublishConfig, Resume, WhenUnheard};
+use pinion_publish::{DecisionMark, LaneResume, PublishConfig, Resume, WhenUnheard};
 use pinion_runtime::agent::Agent as _;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::{ErrorLog, FaultKind};
+use pinion_runtime::latest::latest;
 use pinion_runtime::ring::{EntryProducer, entry_ring};
 use pinion_schemas::hash::DecisionHash;
 use pinion_schemas::records::{DecisionRecord, EntryHeader, RejectRecord, decision_flag, entry_kind};
@@ -400,6 +401,7 @@ fn restart_publishes_nothing_twice_and_marks_what_may_have_been() {
     let payment_resume = LaneResume {
         decided_sequence: 3,
         recorded_sequence: 5,
+        ..LaneResume::default()
     };
     let resume = Resume {
         payment: payment_resume,
@@ -459,6 +461,7 @@ fn hash_is_the_same_after_a_restart() {
     let payment = LaneResume {
         decided_sequence: 4,
         recorded_sequence: 6,
+        ..LaneResume::default()
     };
     assert_eq!(
         hashes(Resume::default()),
@@ -493,4 +496,48 @@ fn every_decision_is_accounted_for() {
     }
     assert_eq!(count("decided"), count("action.none") + count("published"));
     assert_eq!(heard(&mut listener).len() as u64, count("published"));
+}
+
+#[test]
+fn lane_that_goes_on_from_a_mark_comes_to_the_same_mark() {
+    let marks = |mark, first| {
+        let (progress, seen) = latest(DecisionMark::default().words());
+        let payment = LaneResume {
+            mark,
+            ..LaneResume::default()
+        };
+        let mut rig = Rig::new(Setting {
+            resume: Resume {
+                payment,
+                ..Resume::default()
+            },
+            progress: Some(progress),
+            ..Setting::default()
+        });
+        let mut marks = Vec::new();
+        for sequence in first..=9 {
+            rig.decide(payment_of(sequence));
+            rig.cycle();
+            marks.push(DecisionMark::from_words(seen.get()));
+        }
+        marks
+    };
+    let whole = marks(DecisionMark::default(), 1);
+    assert_eq!(marks(whole[4], 6), whole[5..]);
+    let answered: Vec<u64> = whole.iter().map(|mark| mark.answered_sequence).collect();
+    assert_eq!(
+        answered,
+        [1, 2, 2, 4, 5, 5, 7, 8, 8],
+        "a decision without an action is not recorded"
+    );
+    assert!(whole.iter().map(|mark| mark.sequence).eq(1..=9));
+}
+
+/// Every third has no action, as a label's.
+fn payment_of(sequence: u64) -> DecisionRecord {
+    let mut record = payment(sequence, sequence);
+    if sequence.is_multiple_of(3) {
+        record.action = Action::None.0;
+    }
+    record
 }

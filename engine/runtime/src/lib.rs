@@ -7,7 +7,7 @@
 //!   invoker (replay, tests) ─ agent                 └─ counters, faults: mapped files ─▶ stat, top, /metrics
 //! ```
 //!
-//! Start at [`agent`]; [`ring`] joins agents; [`runner`], [`composite`] and [`invoker`] drive them, [`cores`]
+//! Start at [`agent`]; [`ring`] joins agents, [`latest`] shows how far one came; [`runner`], [`composite`] and [`invoker`] drive them, [`cores`]
 //! says which thread goes where. [`clock`] tells the time, [`counters`] and [`faults`] tell what happened,
 //! [`control`] and [`shutdown`] are how the control plane speaks to agents, [`state`] is how what an agent knows
 //! is kept and brought back. [`paths`] finds what a configuration names. [`heap`] is for tests.
@@ -24,6 +24,7 @@ mod system;
 
 pub mod cores;
 
+pub mod latest;
 pub mod names;
 pub mod ring;
 

@@ -7,6 +7,7 @@ use pinion_publish::{Engine, Outlet, Ports, PublishAgent, PublishConfig, Resume}
 use pinion_runtime::agent::Agent as _;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::latest::Latest;
 use pinion_runtime::names::NameTable;
 use pinion_runtime::ring::{EntryConsumer, Producer, entry_ring, ring};
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
@@ -38,6 +39,7 @@ pub struct Setting {
     /// Length of the bus's ring for each listener. Unit: bytes.
     pub bus_len: usize,
     pub journal_lines: usize,
+    pub progress: Option<Latest<3>>,
 }
 
 impl Default for Setting {
@@ -48,6 +50,7 @@ impl Default for Setting {
             resume: Resume::default(),
             bus_len: 1 << 20,
             journal_lines: 4096,
+            progress: None,
         }
     }
 }
@@ -70,6 +73,7 @@ impl Rig {
             gate: setting.gate,
             instruments: names.clone(),
             faults: faults.clone(),
+            progress: setting.progress,
         };
         let engine = Engine {
             node_id: 42,
