@@ -19,7 +19,7 @@ use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::{ErrorLog, Fault, FaultKind};
 use pinion_runtime::names::NameTable;
 use pinion_runtime::ring::{EntryProducer, Producer, lines_needed};
-use pinion_schemas::ids::Id;
+use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 use pinion_schemas::records::{
     EntryHeader, MarketRecord, Origin, PaymentRecord, RejectRecord, decision_flag, entry_kind, fresh,
 };
@@ -239,6 +239,21 @@ impl Acceptor {
         }
     }
 
+    /// Sequence of the last event of `lane` that was accepted.
+    pub(crate) fn sequence(&self, lane: Lane) -> u64 {
+        self.state(lane).sequence
+    }
+
+    /// The dense number of a payment's entity, or [`DENSE_ID_NONE`]; nothing is changed.
+    pub(crate) fn dense_of(&self, field: Field, id: &Id) -> u32 {
+        let tables = self.payments.tables();
+        let table = tables.into_iter().find(|table| table.field == field);
+        match table.map(|table| table.ids.find_optional(id)) {
+            Some(Place::Known(dense)) => dense,
+            _ => DENSE_ID_NONE,
+        }
+    }
+
     /// From here on frames are live. A journal without inputs counts as none.
     pub(crate) fn end_recovery(&mut self) {
         if self.input_index > 0 {
@@ -450,6 +465,17 @@ impl PaymentLane {
             "the ring to the features has room for every frame polled"
         );
         Ok(Outcome::Accepted { origin, standing })
+    }
+
+    fn tables(&self) -> [&Table; 6] {
+        [
+            &self.customers,
+            &self.terminals,
+            &self.cards,
+            &self.merchants,
+            &self.devices,
+            &self.accounts,
+        ]
     }
 
     /// Looks every name up; a full table refuses before any is changed.

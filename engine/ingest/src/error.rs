@@ -88,4 +88,7 @@ pub enum IngestError {
         /// The lines that would do.
         expected: usize,
     },
+    /// There is no memory for refused frames.
+    #[error("memory for refused frames: {0}")]
+    DeadLetters(io::Error),
 }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Start at [`IngestAgent`]. `accept` is the way of one frame; [`sessions`] tells new frames from those that
-//! came before, [`interning`] gives names their numbers, [`refusal`] says why a frame is not accepted and
+//! came before, [`ByHand`] takes recorded payments the same way without a bus;
+//! [`interning`] gives names their numbers, [`refusal`] says why a frame is not accepted and
 //! [`dead_letters`] keeps it.
 //!
 //! A publisher that resumes its session is not decided again for what was accepted: frames at or below its
@@ -19,6 +20,7 @@
 
 mod accept;
 mod agent;
+mod by_hand;
 pub mod config;
 mod counters;
 pub mod dead_letters;
@@ -31,6 +33,7 @@ pub mod sessions;
 
 pub use accept::Ports;
 pub use agent::{IngestAgent, Intake};
+pub use by_hand::ByHand;
 pub use config::IngestConfig;
 pub use dead_letters::{DeadLetter, DeadLetters, read_dead_letters};
 pub use error::IngestError;
