@@ -3,6 +3,9 @@
 //! Invariant: JSON holds every field of the frame under the schema's name; hashes are 16 hexadecimal digits,
 //! because numbers of 64 bits do not survive every reader of JSON.
 
+use std::sync::LazyLock;
+
+use pinion_features::FeatureSet;
 use pinion_replay::import::time::format_time;
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::decision_flag;
@@ -225,15 +228,16 @@ pub fn reject_reason_name(reason: RejectReason) -> &'static str {
 
 /// A feature's name, a strategy's reason, or the number of one that is not known here.
 fn reason_name(code: u16) -> String {
+    static FEATURES: LazyLock<Vec<String>> = LazyLock::new(|| FeatureSet::payments_v1().slot_names());
     let feature = usize::from(code)
         .checked_sub(1)
-        .and_then(|index| pinion_features::FEATURES.get(index));
+        .and_then(|index| FEATURES.get(index));
     let other = REASONS
         .iter()
         .find(|(known, _)| *known == code)
         .map(|(_, name)| *name);
     feature
-        .map(|feature| feature.name)
+        .map(String::as_str)
         .or(other)
         .map_or_else(|| code.to_string(), str::to_owned)
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use pinion_book::BookConfig;
 use pinion_book::books::Books;
-use pinion_features::{FeatureStore, FeaturesConfig, TimelinesConfig};
+use pinion_features::set::canonical;
+use pinion_features::{FeatureSet, FeatureStore, FeaturesConfig, TimelinesConfig};
 use pinion_latency_lab::bench::{Bench, is_smoke};
 use pinion_latency_lab::model::vectors;
 use pinion_schemas::records::{FEATURES_MAX, MarketRecord, PaymentRecord, market_kind, payment_kind};
@@ -95,11 +96,14 @@ fn features(events: u64) {
             entities_max: entities,
             ..TimelinesConfig::default()
         };
-        let mut store = FeatureStore::new(&FeaturesConfig {
+        let config = FeaturesConfig {
             customers: table(),
             terminals: table(),
             ..FeaturesConfig::default()
-        });
+        };
+        let mut store =
+            FeatureStore::new(&config, &FeatureSet::payments_v1()).expect("the sizes are in range");
+        store.prefault();
         let (mut vector, mut next) = ([0.0; FEATURES_MAX], 0);
         bench.case(name, events, move || {
             for index in next..next + events {
@@ -128,7 +132,8 @@ fn score(calls: u64) {
     let mut bench = Bench::new("stages/score");
     for (name, backend) in [("onnx_runtime", Backend::Onnx), ("native", Backend::Native)] {
         let config = score_config(backend);
-        let scored = Scorer::load(&config, pinion_features::feature_set_hash());
+        let set = FeatureSet::payments_v1();
+        let scored = Scorer::load(&config, |slots| canonical::hash_of_first(&set, slots));
         let Ok(mut scorer) = scored.map_err(|error| eprintln!("{name} is left out: {error}")) else {
             continue;
         };

@@ -5,7 +5,8 @@
 use std::path::Path;
 
 use hdrhistogram::Histogram;
-use pinion_features::{FeatureStore, FeaturesConfig, feature_set_hash};
+use pinion_features::set::canonical;
+use pinion_features::{FeatureSet, FeatureStore, FeaturesConfig};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
 use pinion_score::encoder::Encoder;
 use pinion_score::manifest::ModelFolder;
@@ -42,7 +43,8 @@ pub fn measure(config: &ScoreConfig, part: Part, calls: usize) -> Result<Histogr
             }))
         }
         Part::Whole => {
-            let mut scorer = Scorer::load(config, feature_set_hash())?;
+            let set = FeatureSet::payments_v1();
+            let mut scorer = Scorer::load(config, |slots| canonical::hash_of_first(&set, slots))?;
             Ok(time(calls, &vectors, |vector| scorer.score(vector).flags == 0))
         }
     }
@@ -70,7 +72,7 @@ fn time(
 
 /// Vectors of customers and terminals that have some history.
 pub fn vectors() -> Vec<[f32; FEATURES_MAX]> {
-    let mut store = FeatureStore::new(&small());
+    let mut store = FeatureStore::new(&small(), &FeatureSet::payments_v1()).expect("the sizes are in range");
     let mut vectors = vec![[0.0; FEATURES_MAX]; VECTORS];
     for index in 0..8 * VECTORS {
         let draw = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! First line: `# feature_set_hash`, 16 hexadecimal digits. Then a heading and a row per transaction, in the
-//! order of the source: `transaction_id`, `event_ns`, `fraud`, and [`FEATURES`] by name. A label reaches back
+//! order of the source: `transaction_id`, `event_ns`, `fraud`, and the slots of the feature set by name. A label reaches back
 //! [`LABEL_REACH_NS`] at most: later ones are counted and left, as a model that is trained today cannot know
 //! them either. The last label wins, as it does in the store.
 //!
@@ -19,7 +19,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 
-use pinion_features::{FEATURES, FeatureStore, FeaturesConfig, feature_set_hash};
+use pinion_features::set::canonical;
+use pinion_features::{FeatureSet, FeatureStore, FeaturesConfig};
 use pinion_schemas::encode::{Event, LabelEvent, TransactionEvent};
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 use pinion_schemas::records::{FEATURES_MAX, Origin, PaymentRecord, fresh, payment_kind};
@@ -110,12 +111,13 @@ struct Row {
     transaction_id: Id,
     event_ns: i64,
     is_fraud: bool,
-    vector: [f32; FEATURES.len()],
+    vector: [f32; FEATURES_MAX],
 }
 
 /// An export under way.
 struct Export<W: Write> {
     store: FeatureStore,
+    slot_count: usize,
     names: Names,
     rows: VecDeque<Row>,
     /// Place of each held row, counted from the first row of all.
@@ -126,12 +128,15 @@ struct Export<W: Write> {
 
 impl<W: Write> Export<W> {
     fn begin(mut out: W) -> Result<Self, ExportError> {
-        writeln!(out, "# feature_set_hash {:016x}", feature_set_hash())?;
+        let set = FeatureSet::payments_v1();
+        writeln!(out, "# feature_set_hash {:016x}", canonical::hash(&set))?;
         let mut writer = csv::Writer::from_writer(out);
-        let names = FEATURES.iter().map(|feature| feature.name);
-        writer.write_record(FIRST_COLUMNS.into_iter().chain(names))?;
+        let names = set.slot_names();
+        writer.write_record(FIRST_COLUMNS.into_iter().chain(names.iter().map(String::as_str)))?;
+        let store = FeatureStore::new(&FeaturesConfig::default(), &set).expect("the defaults are in range");
         Ok(Self {
-            store: FeatureStore::new(&FeaturesConfig::default()),
+            store,
+            slot_count: set.slot_count(),
             names: Names::default(),
             rows: VecDeque::new(),
             places: HashMap::new(),
@@ -158,14 +163,12 @@ impl<W: Write> Export<W> {
     fn hold(&mut self, transaction: &TransactionEvent, vector: &[f32; FEATURES_MAX]) {
         let place = self.summary.transactions + self.rows.len() as u64;
         self.places.insert(transaction.transaction_id, place);
-        let mut row = Row {
+        self.rows.push_back(Row {
             transaction_id: transaction.transaction_id,
             event_ns: transaction.event_ns,
             is_fraud: false,
-            vector: [0.0; FEATURES.len()],
-        };
-        row.vector.copy_from_slice(&vector[..FEATURES.len()]);
-        self.rows.push_back(row);
+            vector: *vector,
+        });
     }
 
     fn set_fraud(&mut self, label: &LabelEvent) {
@@ -201,7 +204,7 @@ impl<W: Write> Export<W> {
         self.writer.write_field(row.transaction_id.as_str())?;
         self.writer.write_field(row.event_ns.to_string())?;
         self.writer.write_field(if row.is_fraud { "1" } else { "0" })?;
-        for value in row.vector {
+        for value in &row.vector[..self.slot_count] {
             self.writer.write_field(value.to_string())?;
         }
         self.writer.write_record(None::<&[u8]>)?;
@@ -213,7 +216,7 @@ impl<W: Write> Export<W> {
             self.release_first()?;
         }
         self.writer.flush()?;
-        self.summary.store = *self.store.tally();
+        self.summary.store = self.store.tally();
         Ok(self.summary)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use pinion_features::{FEATURES, feature_set_hash};
+use pinion_features::FeatureSet;
+use pinion_features::set::canonical;
 use pinion_replay::export::{self, ExportError, ExportSummary};
 use pinion_replay::generate::{PaymentsConfig, PaymentsGenerator};
 use pinion_replay::import::source::Tally;
@@ -81,9 +82,12 @@ fn frauds(text: &str) -> Vec<&str> {
 fn set_begins_with_the_hash_and_the_names_of_the_features() {
     let (text, _) = export([pay("a", T0, 1250)]);
     let mut lines = text.lines();
-    let hash = format!("# feature_set_hash {:016x}", feature_set_hash());
+    let hash = format!(
+        "# feature_set_hash {:016x}",
+        canonical::hash(&FeatureSet::payments_v1())
+    );
     assert_eq!(lines.next(), Some(hash.as_str()));
-    let names: Vec<&str> = FEATURES.iter().map(|feature| feature.name).collect();
+    let names = FeatureSet::payments_v1().slot_names();
     let heading = format!("transaction_id,event_ns,fraud,{}", names.join(","));
     assert_eq!(lines.next(), Some(heading.as_str()));
     let row = "a,1522540800000000000,0,1250,1,1,1,1250,1,1250,1,1250,0,0,0,0,0,0";

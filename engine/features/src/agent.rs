@@ -274,7 +274,11 @@ impl Agent for FeatureAgent {
                     serving.store.prefetch_entries(payment);
                 }
                 let is_transaction = payment.origin.kind == payment_kind::TRANSACTION;
-                let counter = if is_transaction { &counters.transactions } else { &counters.passed };
+                let counter = if is_transaction {
+                    &counters.transactions
+                } else {
+                    &counters.passed
+                };
                 counter.increment();
                 let is_pushed = output.push_with(|slot| serving.serve(payment, slot));
                 assert!(is_pushed, "the room was asked for before the batch was read");

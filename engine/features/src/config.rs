@@ -2,12 +2,15 @@
 //!
 //! Invariant: [`FeaturesConfig::validate`] runs before any memory is taken.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use pinion_runtime::paths;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FeaturesError;
-use crate::set::{Entity, EntityKey};
+use crate::set::file::SetError;
+use crate::set::{Entity, EntityKey, FeatureSet};
 use crate::timelines::Sizes;
 
 /// The most entities that one kind can have: ingest gives no larger dense ids.
@@ -145,6 +148,22 @@ impl FeaturesConfig {
         }
         let pairs = EntityKey::Pair(Entity::Customer, Entity::Terminal);
         check_sizes(section(pairs), self.sizes(pairs))
+    }
+
+    /// Reads the feature set that is configured.
+    ///
+    /// # Errors
+    /// The file is at none of the places where it is looked for, or is refused.
+    pub fn load_set(&self) -> Result<FeatureSet, SetError> {
+        let path = paths::locate(&self.set, Path::is_file).map_err(|searched| {
+            let places: Vec<String> = searched.iter().map(|place| place.display().to_string()).collect();
+            let reason = format!("expected a file at one of: {}", places.join(", "));
+            SetError::Read {
+                path: self.set.clone(),
+                source: io::Error::new(io::ErrorKind::NotFound, reason),
+            }
+        })?;
+        FeatureSet::load(&path)
     }
 
     /// The memory for a kind of entity.

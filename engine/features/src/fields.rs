@@ -84,7 +84,12 @@ pub(crate) fn belongs(payment: &PaymentRecord, stream: &Stream) -> bool {
         EventKind::Label => payment_kind::LABEL,
         EventKind::Account => payment_kind::ACCOUNT,
     };
-    payment.origin.kind == kind && stream.filter.conditions.iter().all(|condition| holds(payment, condition))
+    payment.origin.kind == kind
+        && stream
+            .filter
+            .conditions
+            .iter()
+            .all(|condition| holds(payment, condition))
 }
 
 fn holds(payment: &PaymentRecord, condition: &Condition) -> bool {

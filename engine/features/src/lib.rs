@@ -24,12 +24,12 @@ pub mod error;
 pub mod set;
 
 mod fields;
-mod pairs;
+pub mod pairs;
 mod plan;
 mod reading;
 pub mod sketch;
 pub mod store;
-mod timelines;
+pub mod timelines;
 mod transforms;
 
 pub use agent::{FeatureAgent, FeatureCommand, FeatureControl, FeatureRetired, Swap};

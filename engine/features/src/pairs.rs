@@ -74,7 +74,10 @@ impl PairTable {
 
     /// Memory at most. Unit: bytes.
     pub fn memory_len(&self) -> u64 {
-        self.memory().iter().map(|(_, words)| 8 * words.len() as u64).sum()
+        self.memory()
+            .iter()
+            .map(|(_, words)| 8 * words.len() as u64)
+            .sum()
     }
 
     /// Adds the table's memory to the list of a state.
@@ -299,21 +302,36 @@ mod tests {
     #[track_caller]
     fn check(when_full: WhenFull, pairs: &[[u32; 2]], expected: &[Option<(u32, bool)>]) {
         let mut table = PairTable::new(3, when_full, [10, 10]);
-        let given = pairs.iter().map(|&pair| table.give(pair).map(|it| (it.row, it.is_evicted)));
+        let given = pairs
+            .iter()
+            .map(|&pair| table.give(pair).map(|it| (it.row, it.is_evicted)));
         assert_eq!(given.collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn full_table_evicts_the_pair_unused_for_longest() {
         let pairs = [[1, 1], [1, 2], [2, 1], [1, 1], [3, 3], [1, 2]];
-        let expected = [(0, false), (1, false), (2, false), (0, false), (1, true), (2, true)];
+        let expected = [
+            (0, false),
+            (1, false),
+            (2, false),
+            (0, false),
+            (1, true),
+            (2, true),
+        ];
         check(WhenFull::EvictOldestIdle, &pairs, &expected.map(Some));
     }
 
     #[test]
     fn full_table_refuses_new_pairs_and_knows_the_old() {
         let pairs = [[1, 1], [1, 2], [2, 1], [3, 3], [1, 2]];
-        let expected = [Some((0, false)), Some((1, false)), Some((2, false)), None, Some((1, false))];
+        let expected = [
+            Some((0, false)),
+            Some((1, false)),
+            Some((2, false)),
+            None,
+            Some((1, false)),
+        ];
         check(WhenFull::Reject, &pairs, &expected);
     }
 
@@ -335,7 +353,7 @@ mod tests {
     fn many_pairs_come_and_go() {
         let mut table = PairTable::new(64, WhenFull::EvictOldestIdle, [1000, 1000]);
         for round in 0..20_000_u32 {
-            let pair = [round.wrapping_mul(2_654_435_761) >> 22, round % 7];
+            let pair = [round.wrapping_mul(2_654_435_761) >> 23, round % 7];
             let given = table.give(pair).unwrap();
             assert_eq!(table.find(pair), Some(given.row));
         }

@@ -8,6 +8,8 @@
 //! Invariant: the plan is a function of the set alone; every edge, column and value that a step refers to is
 //! in its stream's shape.
 
+use std::ops::Range;
+
 use crate::config::FeaturesConfig;
 use crate::error::FeaturesError;
 use crate::set::{
@@ -17,7 +19,7 @@ use crate::set::{
 use crate::timelines::{Column, ColumnOf, Decay, Edge, Shape};
 
 /// Transactions of a count of frauds since for ever are kept this long for their labels. Unit: ns.
-pub const LABEL_REACH_NS: i64 = 90 * crate::set::DAY_NS;
+pub(crate) const LABEL_REACH_NS: i64 = 90 * crate::set::DAY_NS;
 
 /// Further than any window reaches: nothing is given up for its age.
 const FOR_EVER_NS: i64 = i64::MAX / 2;
@@ -29,8 +31,8 @@ pub(crate) struct Plan {
     pub(crate) slot_count: usize,
     /// The value of each slot where there is nothing to compute from.
     pub(crate) missing: Vec<f32>,
-    /// First slot of each transform of the current transaction.
-    pub(crate) transforms: Vec<(usize, Transform)>,
+    /// Slots of each transform of the current transaction.
+    pub(crate) transforms: Vec<(Range<usize>, Transform)>,
     /// What is kept and read.
     pub(crate) streams: Vec<Stream>,
     /// Slots that are one slot divided by another, in order.
@@ -136,7 +138,10 @@ impl Plan {
             let slot = slots[index];
             plan.missing.resize(slot + feature.slot_count(), feature.missing);
             match &feature.kind {
-                FeatureKind::Current(transform) => plan.transforms.push((slot, transform.clone())),
+                FeatureKind::Current(transform) => {
+                    let slots = slot..slot + feature.slot_count();
+                    plan.transforms.push((slots, transform.clone()));
+                }
                 FeatureKind::Window(window) => plan.stream_of(window).add(slot, &feature.name, window),
                 FeatureKind::Ratio {
                     numerator,
@@ -306,16 +311,16 @@ impl Stream {
             Aggregate::First(field) => Formula::Extreme(self.column(Column::First, field)),
             Aggregate::Last(field) => Formula::Extreme(self.column(Column::Last, field)),
             Aggregate::TimeSinceLast => Formula::TimeSinceLast,
-            Aggregate::Distinct(_) if matches!(window.window, Window::Last(_)) => Formula::Distinct(None, end),
+            Aggregate::Distinct(_) if matches!(window.window, Window::Last(_)) => {
+                Formula::Distinct(None, end)
+            }
             Aggregate::Distinct(_) => Formula::Distinct(Some(start.unwrap_or(Edge::Before(i64::MAX))), end),
-            Aggregate::DecayedSum {
-                source,
-                half_life_ns,
-            } => Formula::DecayedSum(self.decay(window, source, half_life_ns)),
-            Aggregate::DecayedMean {
-                source,
-                half_life_ns,
-            } => Formula::DecayedMean(self.decay(window, source, half_life_ns)),
+            Aggregate::DecayedSum { source, half_life_ns } => {
+                Formula::DecayedSum(self.decay(window, source, half_life_ns))
+            }
+            Aggregate::DecayedMean { source, half_life_ns } => {
+                Formula::DecayedMean(self.decay(window, source, half_life_ns))
+            }
             Aggregate::Rate { per_ns } => {
                 let len_ns = match window.window {
                     Window::Sliding(len_ns) => len_ns,

@@ -101,7 +101,9 @@ fn place(value: u32) -> (usize, u8) {
 
 /// 64 bits in which every bit of `value` counts.
 fn mix(value: u32) -> u64 {
-    let mut hash = u64::from(value).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut hash = u64::from(value)
+        .wrapping_add(1)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
     hash ^ hash >> 31

@@ -149,7 +149,10 @@ impl FeatureStore {
             {
                 let ids_max = [first, second].map(|entity| config.sizes(EntityKey::One(entity)).entities_max);
                 let rows_max = config.pairs.entities_max;
-                pairs.push((stream.key, PairTable::new(rows_max, config.pairs.when_full, ids_max)));
+                pairs.push((
+                    stream.key,
+                    PairTable::new(rows_max, config.pairs.when_full, ids_max),
+                ));
             }
         }
         Ok(Self {
@@ -298,8 +301,8 @@ impl FeatureStore {
     /// The slots that no stream is needed for, and the missing values of the others.
     fn begin_vector(&self, payment: &PaymentRecord, vector: &mut [f32; FEATURES_MAX]) {
         vector[..self.plan.slot_count].copy_from_slice(&self.plan.missing);
-        for (slot, transform) in &self.plan.transforms {
-            transforms::write(transform, payment, &mut vector[*slot..]);
+        for (slots, transform) in &self.plan.transforms {
+            transforms::write(transform, payment, &mut vector[slots.clone()]);
         }
     }
 
@@ -363,7 +366,11 @@ impl FeatureStore {
         vector: &mut [f32; FEATURES_MAX],
     ) -> Lateness {
         let is_own = fields::belongs(payment, &self.plan.streams[index]);
-        let subject = if is_own { self.give(index, dense) } else { self.find(index, dense) };
+        let subject = if is_own {
+            self.give(index, dense)
+        } else {
+            self.find(index, dense)
+        };
         let Self {
             plan,
             timelines,
@@ -532,7 +539,10 @@ fn effective(timelines: &Timelines, row: u32, event_ns: i64, lateness_ns: i64) -
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "parts of the store that are borrowed apart")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "parts of the store that are borrowed apart"
+)]
 fn add(
     stream: &Stream,
     timelines: &mut Timelines,

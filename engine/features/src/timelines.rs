@@ -232,10 +232,7 @@ pub struct Timelines {
 impl Timelines {
     /// Memory for nothing yet; it is there when it is written.
     pub fn new(shape: Shape, sizes: Sizes) -> Self {
-        assert!(
-            sizes.events_max.is_power_of_two(),
-            "events_max is a power of two"
-        );
+        assert!(sizes.events_max.is_power_of_two(), "events_max is a power of two");
         assert!(
             (EXTENT_LEN_MIN..=EXTENT_LEN_MIN << (CLASSES - 2)).contains(&sizes.events_max),
             "events_max is 8 to 16384"
@@ -279,11 +276,6 @@ impl Timelines {
         }
     }
 
-    /// What is kept.
-    pub fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
     /// Memory at most. Unit: bytes.
     pub fn memory_len(&self) -> u64 {
         let own = 8 * (self.rows.len() + self.pool.len() + self.account.len()) as u64;
@@ -292,7 +284,11 @@ impl Timelines {
 
     /// Adds the stream's memory to the list of a state.
     pub fn regions<'a>(&'a self, index: u32, list: &mut Vec<Region<'a>>) {
-        for (name, words) in [("account", &self.account), ("rows", &self.rows), ("pool", &self.pool)] {
+        for (name, words) in [
+            ("account", &self.account),
+            ("rows", &self.rows),
+            ("pool", &self.pool),
+        ] {
             let bytes = words.as_bytes();
             list.push(Region { name, index, bytes });
         }
@@ -512,7 +508,9 @@ impl Timelines {
             return head.max(end.saturating_sub(count)).min(end);
         }
         let all = self.count_before(row, end);
-        partition(head, end, |number| all.wrapping_sub(self.count_before(row, number)) > count)
+        partition(head, end, |number| {
+            all.wrapping_sub(self.count_before(row, number)) > count
+        })
     }
 
     /// Events between two entries; all up to `end` if `start` is none.
@@ -527,7 +525,8 @@ impl Timelines {
     #[inline]
     pub fn sum(&self, entity: u32, column: usize, start: u32, end: u32) -> i64 {
         let row = self.row(entity);
-        self.total(row, column, end).wrapping_sub(self.total(row, column, start)) as i64
+        self.total(row, column, end)
+            .wrapping_sub(self.total(row, column, start)) as i64
     }
 
     /// Sum of a column of sums up to an entry, since for ever.
@@ -549,7 +548,9 @@ impl Timelines {
         let row = self.row(entity);
         let kind = self.shape.columns[column].column;
         let base = match start {
-            None if self.rows[row + EXTENT] & HAS_BASE != 0 => Some(self.rows[row + self.in_row[column]] as i64),
+            None if self.rows[row + EXTENT] & HAS_BASE != 0 => {
+                Some(self.rows[row + self.in_row[column]] as i64)
+            }
             _ => None,
         };
         let start = start.unwrap_or_else(|| self.head(row));
@@ -637,7 +638,11 @@ impl Timelines {
 
     fn sketch_in_entry(&self) -> Option<usize> {
         let is_sketch = |of: &ColumnOf| of.column == Column::Sketch;
-        self.shape.columns.iter().position(is_sketch).map(|index| self.in_entry[index])
+        self.shape
+            .columns
+            .iter()
+            .position(is_sketch)
+            .map(|index| self.in_entry[index])
     }
 
     #[inline]
@@ -755,7 +760,10 @@ impl Timelines {
         (first..tail)
             .take_while(|&number| self.time(row, number) == time_ns)
             .find(|&number| {
-                let is_one = self.count_before(row, number + 1).wrapping_sub(self.count_before(row, number)) == 1;
+                let is_one = self
+                    .count_before(row, number + 1)
+                    .wrapping_sub(self.count_before(row, number))
+                    == 1;
                 is_one && (self.pool[self.place(row, number) + COUNT_BEFORE] >> 32) as u32 == tag
             })
     }
@@ -837,15 +845,27 @@ impl Timelines {
             if column.is_extreme() {
                 let value = self.pool[entry + self.in_entry[index]] as i64;
                 let base = &mut self.rows[row + self.in_row[index]];
-                *base = if has_base { column.join(*base as i64, value) } else { value } as u64;
+                *base = if has_base {
+                    column.join(*base as i64, value)
+                } else {
+                    value
+                } as u64;
             }
         }
         for index in 0..self.shape.decays.len() {
             let Decay { sum, half_life_ns } = self.shape.decays[index];
-            let value = self.total(row, sum, number + 1).wrapping_sub(self.total(row, sum, number)) as i64;
-            let count = self.count_before(row, number + 1).wrapping_sub(self.count_before(row, number));
+            let value = self
+                .total(row, sum, number + 1)
+                .wrapping_sub(self.total(row, sum, number)) as i64;
+            let count = self
+                .count_before(row, number + 1)
+                .wrapping_sub(self.count_before(row, number));
             let [old_sum, old_weight, old_ns] = self.decay_words(row, index);
-            let factor = if has_base { faded(old_ns as i64, time_ns, half_life_ns) } else { 0.0 };
+            let factor = if has_base {
+                faded(old_ns as i64, time_ns, half_life_ns)
+            } else {
+                0.0
+            };
             let at = row + self.decays_in_row + 3 * index;
             self.rows[at] = (f64::from_bits(old_sum) * factor + value as f64).to_bits();
             self.rows[at + 1] = (f64::from_bits(old_weight) * factor + f64::from(count)).to_bits();
@@ -942,7 +962,9 @@ impl Timelines {
         }
         let Some(folded) = &mut self.folded else { return };
         let entry = Entry {
-            time_ns: folded.newest_ns(entity).map_or(latest_ns, |newest_ns| newest_ns.max(latest_ns)),
+            time_ns: folded
+                .newest_ns(entity)
+                .map_or(latest_ns, |newest_ns| newest_ns.max(latest_ns)),
             aux: 0,
             values: &[],
         };
@@ -1132,7 +1154,8 @@ fn raise(of: ColumnOf, words: &mut [u64], entry: &Entry<'_>) {
         Column::Sum => words[0] = words[0].wrapping_add(entry.values[of.value] as u64),
         Column::Square => {
             let value = i128::from(entry.values[of.value]);
-            let total = (u128::from(words[0]) | u128::from(words[1]) << 64).wrapping_add((value * value) as u128);
+            let total =
+                (u128::from(words[0]) | u128::from(words[1]) << 64).wrapping_add((value * value) as u128);
             words[0] = total as u64;
             words[1] = (total >> 64) as u64;
         }

@@ -11,7 +11,7 @@ use crate::set::{DAY_NS, SECOND_NS, Transform};
 /// Days from Monday to the day of the epoch, a Thursday.
 const EPOCH_WEEKDAY: i64 = 3;
 
-/// Writes a transform's slots, from the first on.
+/// Writes a transform's slots, which are all of `slots`.
 pub(crate) fn write(transform: &Transform, payment: &PaymentRecord, slots: &mut [f32]) {
     let time_ns = payment.origin.event_ns;
     match transform {
@@ -22,9 +22,8 @@ pub(crate) fn write(transform: &Transform, payment: &PaymentRecord, slots: &mut 
         Transform::IsNight { hour_max } => slots[0] = f32::from(is_night(time_ns, *hour_max)),
         Transform::IsWeekend => slots[0] = f32::from(is_weekend(time_ns)),
         Transform::OneHot(field) => {
-            let count = field.value_names().len();
-            slots[..count].fill(0.0);
-            if let Some(slot) = slots[..count].get_mut(fields::number(payment, *field) as usize) {
+            slots.fill(0.0);
+            if let Some(slot) = slots.get_mut(fields::number(payment, *field) as usize) {
                 *slot = 1.0;
             }
         }

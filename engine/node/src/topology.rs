@@ -14,7 +14,8 @@
 //! reader.
 
 use pinion_book::BookAgent;
-use pinion_features::FeatureAgent;
+use pinion_features::set::canonical;
+use pinion_features::{FeatureAgent, FeatureStore};
 use pinion_ingest::{DeadLetters, IngestAgent, Intake};
 use pinion_journal::{Gate, Reader};
 use pinion_publish::{Engine, Outlet, PublishAgent, Resume};
@@ -124,6 +125,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         journal: Some(decision_entries),
         gate: around.gate,
         instruments,
+        progress: None,
         faults: around.faults,
     };
     let engine = Engine {
@@ -192,13 +194,17 @@ fn payment_lane(
     let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);
     [
         staged(config, counters, Role::Features, |config, counters| {
-            Ok(FeatureAgent::new(&config.features, events, to_score, counters)?)
+            let section = &config.features;
+            let mut store = FeatureStore::new(section, &section.load_set()?)?;
+            store.prefault();
+            let agent = FeatureAgent::new(section, Box::new(store), 0, None, events, to_score, counters);
+            Ok(agent?)
         }),
         staged(config, counters, Role::Score, |config, counters| {
-            let set = pinion_features::feature_set_hash();
+            let set = config.features.load_set()?;
             Ok(ScoreAgent::new(
                 &config.score,
-                set,
+                |slots| canonical::hash_of_first(&set, slots),
                 from_features,
                 to_strategy,
                 counters,

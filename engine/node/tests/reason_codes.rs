@@ -1,15 +1,15 @@
 //! The page of reason codes lists the features of the model as they are.
 
-use pinion_features::FEATURES;
+use pinion_features::FeatureSet;
 
 #[test]
 fn the_page_lists_every_feature_under_its_code() {
     let page = include_str!("../../../docs/reason-codes.md");
-    for (code, feature) in (1..).zip(&FEATURES) {
-        let row = format!(
-            "| {code} | `{}` | {} | {} | {} |",
-            feature.name, feature.unit, feature.window, feature.source
+    for (code, name) in (1..).zip(FeatureSet::payments_v1().slot_names()) {
+        let row = format!("| {code} | `{name}` |");
+        assert!(
+            page.lines().any(|line| line.starts_with(&row)),
+            "expected the row {row}"
         );
-        assert!(page.lines().any(|line| line == row), "expected the row {row}");
     }
 }

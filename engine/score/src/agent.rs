@@ -22,20 +22,20 @@ pub struct ScoreAgent {
 }
 
 impl ScoreAgent {
-    /// An agent with its model loaded and warm.
+    /// An agent with its model loaded and warm. `hash_of_first`: see [`Scorer::load`].
     ///
     /// # Errors
     /// [`ScoreError`] if the configuration, the model or the library is refused.
     pub fn new(
         config: &ScoreConfig,
-        feature_set_hash: u64,
+        hash_of_first: impl Fn(usize) -> Option<u64>,
         input: Consumer<FeatureRecord>,
         output: Producer<ScoredRecord>,
         counters: &Counters,
     ) -> Result<Self, ScoreError> {
         config.validate()?;
         let counters = ScoreCounters::new(counters);
-        let scorer = Scorer::load(config, feature_set_hash)?;
+        let scorer = Scorer::load(config, hash_of_first)?;
         counters.bank_rows.set(scorer.bank().len() as u64);
         Ok(Self {
             input,

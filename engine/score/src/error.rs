@@ -52,13 +52,19 @@ pub enum ScoreError {
         expected: String,
     },
     /// The model was trained on other features than the engine computes.
-    #[error("{} was trained on feature set {found:016x}, expected {expected:016x} as is in force", path.display())]
+    #[error(
+        "{} was trained on {slots} features with hash {found:016x}, expected {expected:016x}, that of the first \
+         {slots} of the feature set in force",
+        path.display()
+    )]
     FeatureSet {
         /// The manifest.
         path: PathBuf,
+        /// How many features the model takes.
+        slots: usize,
         /// The model's.
         found: u64,
-        /// The engine's.
+        /// The engine's, 0 if it has fewer features.
         expected: u64,
     },
     /// A file of the model is malformed.

@@ -41,18 +41,25 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Loads the model that `config` names and checks that it was trained on `feature_set_hash`.
+    /// Loads the model that `config` names and checks that the feature set in force begins with the features
+    /// that it was trained on; `hash_of_first` is the hash of the set's first slots, none if it has fewer.
     ///
     /// # Errors
     /// Whatever is wrong with the folder, the library, or the feature set.
-    pub fn load(config: &ScoreConfig, feature_set_hash: u64) -> Result<Self, ScoreError> {
+    pub fn load(
+        config: &ScoreConfig,
+        hash_of_first: impl Fn(usize) -> Option<u64>,
+    ) -> Result<Self, ScoreError> {
         let model = ModelFolder::open(&locate(Path::new(&config.model))?)?;
-        if model.feature_set_hash != feature_set_hash {
+        let slots = model.manifest.features.len();
+        let expected = hash_of_first(slots).unwrap_or_default();
+        if model.feature_set_hash != expected {
             let path = model.manifest_path();
             return Err(ScoreError::FeatureSet {
                 path,
+                slots,
                 found: model.feature_set_hash,
-                expected: feature_set_hash,
+                expected,
             });
         }
         let manifest = &model.manifest;

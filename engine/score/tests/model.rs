@@ -27,7 +27,7 @@ fn folder() -> ModelFolder {
 }
 
 fn load(backend: Backend) -> Scorer {
-    Scorer::load(&config(backend), folder().feature_set_hash).unwrap()
+    Scorer::load(&config(backend), |_| Some(folder().feature_set_hash)).unwrap()
 }
 
 /// A copy of the shipped model that a test may damage.
@@ -47,7 +47,7 @@ fn copy(change: impl FnOnce(&Path)) -> (tempfile::TempDir, ScoreConfig) {
 #[track_caller]
 fn check_refused(change: impl FnOnce(&Path), expected: &str) {
     let (_directory, config) = copy(change);
-    let error = Scorer::load(&config, folder().feature_set_hash)
+    let error = Scorer::load(&config, |_| Some(folder().feature_set_hash))
         .err()
         .unwrap()
         .to_string();
@@ -107,7 +107,7 @@ fn a_vector_that_is_not_finite_is_degraded_not_scored() {
 
 #[test]
 fn another_feature_set_is_refused() {
-    let error = Scorer::load(&config(Backend::Native), 1).err().unwrap();
+    let error = Scorer::load(&config(Backend::Native), |_| Some(1)).err().unwrap();
     assert!(
         matches!(error, ScoreError::FeatureSet { expected: 1, .. }),
         "{error}"
@@ -148,7 +148,7 @@ fn a_missing_library_is_one_clear_sentence() {
         library: "nowhere/lib.so".to_owned(),
         ..config(Backend::Onnx)
     };
-    let error = Scorer::load(&config, folder().feature_set_hash)
+    let error = Scorer::load(&config, |_| Some(folder().feature_set_hash))
         .err()
         .unwrap()
         .to_string();

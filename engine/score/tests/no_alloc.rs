@@ -24,7 +24,7 @@ fn heap_calls_of_1000_events(backend: Backend) -> u64 {
     let (mut feed, input) = ring::<FeatureRecord>(64);
     let (output, mut drain) = ring::<ScoredRecord>(64);
     let counters = Counters::in_memory(16);
-    let mut agent = ScoreAgent::new(&config, hash, input, output, &counters).unwrap();
+    let mut agent = ScoreAgent::new(&config, |_| Some(hash), input, output, &counters).unwrap();
     count_heap_calls(|| {
         for sequence in 1..=1_000 {
             let mut record = FeatureRecord::default();

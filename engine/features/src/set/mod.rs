@@ -15,6 +15,7 @@ pub mod file;
 pub mod canonical;
 pub mod explain;
 pub mod schema;
+mod shipped;
 
 mod duration;
 mod names;

@@ -88,8 +88,8 @@ impl Config {
 
     /// First eight bytes of the BLAKE3 hash of everything that can change a decision, in TOML: the sections
     /// `ingest`, `book`, `features` and `strategy`, and the score's back end. Cores, bus, journal, and how much is
-    /// done at a time cannot, so that a replay on another layout has the same hash; the model has a hash of its
-    /// own.
+    /// done at a time cannot, so that a replay on another layout has the same hash; the model and the feature set
+    /// have hashes of their own.
     pub fn decision_hash(&self) -> u64 {
         #[derive(Serialize)]
         struct Deciding {
@@ -114,6 +114,7 @@ impl Config {
             },
             features: FeaturesConfig {
                 batch_max: defaults.features.batch_max,
+                set: defaults.features.set,
                 ..self.features.clone()
             },
             strategy: StrategyConfig {

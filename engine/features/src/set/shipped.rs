@@ -1,0 +1,18 @@
+//! The sets that are part of the program, for tools and tests that need one without its file.
+//!
+//! Invariant: they are the files in `features/`, read when the program was built.
+
+use super::FeatureSet;
+
+impl FeatureSet {
+    /// `features/payments-v1.toml`: what the model that ships was trained on.
+    ///
+    /// ```
+    /// use pinion_features::FeatureSet;
+    /// assert_eq!(FeatureSet::payments_v1().slot_names()[0], "amount_minor");
+    /// ```
+    pub fn payments_v1() -> Self {
+        Self::parse(include_str!("../../../../features/payments-v1.toml"))
+            .expect("the set that ships is valid: its tests read it")
+    }
+}
