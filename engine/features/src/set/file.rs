@@ -27,8 +27,10 @@ use self::feature::Others;
 use self::source::{Section, Source};
 use super::{Feature, FeatureSet};
 
-pub(in crate::set) use self::feature::{KEYS, TRANSFORMS};
-pub(in crate::set) use self::rules::{RULES, rule_of};
+#[cfg(test)]
+pub(in crate::set) use self::feature::KEYS;
+pub(in crate::set) use self::feature::TRANSFORMS;
+pub(in crate::set) use self::rules::RULES;
 
 /// The keys of a set.
 pub(in crate::set) const SET_KEYS: [&str; 4] = ["name", "version", "description", "feature"];

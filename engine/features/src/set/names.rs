@@ -6,7 +6,7 @@
 //!
 //! Invariant: no word stands twice in a table, and no value.
 
-use pinion_schemas::wire::{AccountChange, Channel, LabelSource, Verdict};
+use pinion_schemas::wire::{AccountChange, Channel, LabelSource, Outcome, Verdict};
 
 use super::{Aggregate, Entity, EventKind, Field, FilterField};
 
@@ -59,7 +59,7 @@ pub(super) const FILTER_FIELDS: &Names<FilterField> = &[
 ];
 
 /// The values of [`Field::Channel`].
-pub(super) const CHANNELS: &Names<i64> = &[
+const CHANNELS: &Names<i64> = &[
     ("unknown", Channel::Unknown.0 as i64),
     ("card_present", Channel::CardPresent.0 as i64),
     ("card_not_present", Channel::CardNotPresent.0 as i64),
@@ -68,7 +68,11 @@ pub(super) const CHANNELS: &Names<i64> = &[
 ];
 
 /// The values of [`Field::Outcome`].
-pub(super) const OUTCOMES: &Names<i64> = &[("unknown", 0), ("approved", 1), ("declined", 2)];
+const OUTCOMES: &Names<i64> = &[
+    ("unknown", Outcome::Unknown.0 as i64),
+    ("approved", Outcome::Approved.0 as i64),
+    ("declined", Outcome::Declined.0 as i64),
+];
 
 /// The values of [`FilterField::Verdict`].
 const VERDICTS: &Names<i64> = &[
