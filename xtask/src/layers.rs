@@ -5,7 +5,7 @@
 //!   L5  replay   latency-lab                                  never each other
 //!   L4  engine/node
 //!   L3  ingest  book  features  score  strategy  publish      never each other
-//!   L2  transport   journal                                   never each other
+//!   L2  transport   journal   checkpoint                      never each other
 //!   L1  runtime     strategies/api                            never each other
 //!   L0  schemas
 //!   aside  strategies/* to strategies/api only                xtask to nothing
@@ -28,7 +28,7 @@ enum Place {
     Schemas,
     Runtime,
     StrategyApi,
-    /// Transport, journal.
+    /// Transport, journal, checkpoint.
     Substrate,
     Stage,
     Node,
@@ -47,7 +47,7 @@ impl Place {
             "schemas" => Self::Schemas,
             "engine/runtime" => Self::Runtime,
             "strategies/api" => Self::StrategyApi,
-            "engine/transport" | "engine/journal" => Self::Substrate,
+            "engine/transport" | "engine/journal" | "engine/checkpoint" => Self::Substrate,
             "engine/ingest" | "engine/book" | "engine/features" => Self::Stage,
             "engine/score" | "engine/strategy" | "engine/publish" => Self::Stage,
             "engine/node" => Self::Node,
@@ -347,6 +347,7 @@ mod tests {
         check("engine/score", "engine/features", false);
         check("engine/publish", "engine/strategy", false);
         check("engine/transport", "engine/journal", false);
+        check("engine/checkpoint", "engine/journal", false);
         check("engine/runtime", "strategies/api", false);
         check("replay", "latency-lab", false);
         check("strategies/score-bands", "strategies/book-imbalance", false);

@@ -1,0 +1,295 @@
+//! Writes checkpoints: the pages that changed since the last one, and the manifest.
+//!
+//! ```text
+//!   first write:  open the store ─▶ hash every page that is in it ─▶ PageTable
+//!   every write:  hash every page of the state ─ differs from the table? ─▶ Batch ─▶ Store::write ─▶ PageTable
+//! ```
+//!
+//! The table comes from the store itself, so what an earlier engine left there, of whatever identity, is what the
+//! next checkpoint is compared with: pages that are wrong, too many or rotten are written over or removed by the
+//! first one.
+//!
+//! Invariant: the table is what the store holds. After any error the store is closed and the table forgotten.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pinion_runtime::state::{PAGE_HASH_ZERO, PAGE_LEN, PageHash, Region, State, page_hash};
+
+use crate::config::CheckpointConfig;
+use crate::disk::{Disk, RealDisk};
+use crate::error::CheckpointError;
+use crate::manifest::{FORMAT, Identity, Manifest, Mark, RegionShape, shapes};
+use crate::pages::{PageTable, range};
+use crate::quarantine;
+use crate::snapshot;
+use crate::store::{self, Batch, PageId, Place, Store, StoreError};
+
+/// What one checkpoint came to.
+#[derive(Debug)]
+pub struct Written {
+    /// As it stands in the store.
+    pub manifest: Manifest,
+    /// Pages that were written.
+    pub pages: u64,
+    /// Pages that were removed: all zero now.
+    pub removed: u64,
+    /// Bytes of the pages that were written.
+    pub bytes: u64,
+    /// To hash the state and compare.
+    pub hash_took: Duration,
+    /// To open the store, if this was the first write, and to make the checkpoint durable.
+    pub write_took: Duration,
+    /// The plain snapshot, when it was due: its length in bytes. An error does not touch the checkpoint.
+    pub snapshot: Option<Result<u64, CheckpointError>>,
+}
+
+/// Writes the checkpoints of one state. One per directory.
+pub struct Writer {
+    config: CheckpointConfig,
+    identity: Identity,
+    disk: Arc<dyn Disk>,
+    open: Option<Open>,
+}
+
+impl Writer {
+    /// Touches nothing: the store is opened by the first write.
+    pub fn new(config: &CheckpointConfig, identity: &Identity) -> Self {
+        Self::with_disk(config, identity, Arc::new(RealDisk))
+    }
+
+    /// With a disk that a test looks into.
+    pub fn with_disk(config: &CheckpointConfig, identity: &Identity, disk: Arc<dyn Disk>) -> Self {
+        Self {
+            config: config.clone(),
+            identity: identity.clone(),
+            disk,
+            open: None,
+        }
+    }
+
+    /// Makes a checkpoint of `state`, durable when this returns.
+    ///
+    /// `mark.position` must be durable in the journal, and the decisions up to `mark.sequence` should be recorded.
+    ///
+    /// Cost:  every page of the state is read and hashed; the changed ones are held in memory once more and written.
+    ///        The first write also reads and hashes every page of the store.
+    /// Error: the last checkpoint or this one stands; the next write opens the store again.
+    pub fn write(&mut self, state: &dyn State, mark: Mark) -> Result<Written, CheckpointError> {
+        let regions = state.regions();
+        let shapes = shapes(regions.iter().copied());
+        let begun = Instant::now();
+        let mut open = self.take_open(&shapes)?;
+        let open_took = begun.elapsed();
+
+        let begun = Instant::now();
+        let scan = Scan::new(&regions, &shapes, &open);
+        let manifest = self.manifest(shapes, &scan, mark, open.generation + 1);
+        let hash_took = begun.elapsed();
+
+        let begun = Instant::now();
+        let batch = scan.batch(&regions, &manifest);
+        if let Err(error) = open.write(&self.config.store_dir(), &batch) {
+            self.give_up(open, &error);
+            return Err(error.into());
+        }
+        let write_took = open_took + begun.elapsed();
+        let mut written = Written {
+            pages: batch.changed.len() as u64,
+            removed: batch.removed.len() as u64,
+            bytes: batch.changed.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
+            manifest,
+            hash_took,
+            write_took,
+            snapshot: None,
+        };
+        written.snapshot = self.snapshot(&written.manifest, &batch.manifest, &regions, &scan.table);
+        open.generation += 1;
+        open.table = scan.table;
+        open.strays.clear();
+        self.open = Some(open);
+        Ok(written)
+    }
+
+    /// The open store with a table that fits; opens it if there is none.
+    fn take_open(&mut self, shapes: &[RegionShape]) -> Result<Open, StoreError> {
+        if let Some(open) = self.open.take_if(|open| open.table.fits(shapes)) {
+            return Ok(open);
+        }
+        if let Some(open) = self.open.take() {
+            store::abandon(open.store);
+        }
+        let dir = &self.config.dir;
+        fs::create_dir_all(dir).map_err(|source| StoreError::Io {
+            path: dir.clone(),
+            action: "make the directory",
+            source,
+        })?;
+        match self.open_once(shapes) {
+            Err(error) if error.is_lasting() => {
+                self.start_over(&error);
+                self.open_once(shapes)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn open_once(&self, shapes: &[RegionShape]) -> Result<Open, StoreError> {
+        let place = Place {
+            backend: self.config.backend,
+            dir: self.config.store_dir(),
+            cache_mib: self.config.cache_mib,
+            disk: Arc::clone(&self.disk),
+        };
+        let mut store = store::open(&place)?;
+        match store::contain(&place.dir, || read_back(store.as_mut(), shapes)) {
+            Ok((table, strays, generation)) => Ok(Open {
+                store,
+                table,
+                strays,
+                generation: generation.max(snapshot::newest_generation(&self.config.dir)),
+            }),
+            Err(error) => {
+                store::abandon(store);
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes a store that failed, and moves it aside if it is of no more use.
+    fn give_up(&self, open: Open, error: &StoreError) {
+        store::abandon(open.store);
+        if error.is_lasting() {
+            self.start_over(error);
+        }
+    }
+
+    fn start_over(&self, error: &StoreError) {
+        match quarantine::set_aside(&self.config.store_dir()) {
+            Ok(path) => tracing::warn!(%error, kept = %path.display(), "checkpoint: store moved aside"),
+            Err(refused) => tracing::error!(%error, %refused, "checkpoint: store could not be moved aside"),
+        }
+    }
+
+    fn manifest(&self, regions: Vec<RegionShape>, scan: &Scan, mark: Mark, generation: u64) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            identity: self.identity.clone(),
+            mark,
+            generation,
+            pages: scan.table.stored(),
+            state_hash: scan.table.digest(&regions),
+            regions,
+        }
+    }
+
+    /// Writes the plain snapshot when it is due: at every Nth generation, and when there is none yet.
+    fn snapshot(
+        &self,
+        manifest: &Manifest,
+        bytes: &[u8],
+        regions: &[Region<'_>],
+        table: &PageTable,
+    ) -> Option<Result<u64, CheckpointError>> {
+        let every = u64::from(self.config.snapshot_every);
+        let dir = &self.config.dir;
+        let is_due = every != 0
+            && (manifest.generation.is_multiple_of(every) || snapshot::newest_generation(dir) == 0);
+        is_due.then(|| snapshot::write(dir, self.disk.as_ref(), bytes, regions, table))
+    }
+}
+
+/// A store that is open, and what it holds.
+struct Open {
+    store: Box<dyn Store>,
+    table: PageTable,
+    /// Pages in the store that the state does not have.
+    strays: Vec<PageId>,
+    /// Of the last checkpoint.
+    generation: u64,
+}
+
+impl Open {
+    fn write(&mut self, dir: &Path, batch: &Batch<'_>) -> Result<(), StoreError> {
+        store::contain(dir, || self.store.write(batch))
+    }
+}
+
+/// Hashes what the store holds: the table, pages that the state does not have, and the generation.
+fn read_back(
+    store: &mut dyn Store,
+    shapes: &[RegionShape],
+) -> Result<(PageTable, Vec<PageId>, u64), StoreError> {
+    let mut table = PageTable::new(shapes);
+    let mut strays = Vec::new();
+    store.each_page(&mut |id, bytes| {
+        match table.get_mut(id) {
+            Some(hash) => *hash = stored_hash(bytes),
+            None => strays.push(id),
+        }
+        ControlFlow::Continue(())
+    })?;
+    let manifest = store.manifest()?;
+    let generation = manifest
+        .and_then(|bytes| Manifest::decode(&bytes).ok())
+        .map_or(0, |manifest| manifest.generation);
+    Ok((table, strays, generation))
+}
+
+/// Of a page that is in the store: one that is all zero should not be there, so it gets a hash that no page has.
+fn stored_hash(bytes: &[u8]) -> PageHash {
+    let hash = page_hash(bytes);
+    if hash == PAGE_HASH_ZERO { [0xFF; 16] } else { hash }
+}
+
+/// The state as it is now, compared with what the store holds.
+struct Scan {
+    table: PageTable,
+    changed: Vec<PageId>,
+    removed: Vec<PageId>,
+}
+
+impl Scan {
+    fn new(regions: &[Region<'_>], shapes: &[RegionShape], open: &Open) -> Self {
+        let mut scan = Self {
+            table: PageTable::new(shapes),
+            changed: Vec::new(),
+            removed: open.strays.clone(),
+        };
+        for (region, number) in regions.iter().zip(0..) {
+            for (page, bytes) in (0..).zip(region.bytes.chunks(PAGE_LEN)) {
+                let id = PageId { region: number, page };
+                scan.see(id, bytes, open);
+            }
+        }
+        scan
+    }
+
+    fn see(&mut self, id: PageId, bytes: &[u8], open: &Open) {
+        let hash = page_hash(bytes);
+        if hash != open.table.get(id) {
+            let list = if hash == PAGE_HASH_ZERO {
+                &mut self.removed
+            } else {
+                &mut self.changed
+            };
+            list.push(id);
+        }
+        *self.table.get_mut(id).expect("made for these regions") = hash;
+    }
+
+    fn batch<'r>(&self, regions: &[Region<'r>], manifest: &Manifest) -> Batch<'r> {
+        let bytes_of = |id: PageId| {
+            let bytes = regions[id.region as usize].bytes;
+            (id, &bytes[range(id.page, bytes.len())])
+        };
+        Batch {
+            changed: self.changed.iter().copied().map(bytes_of).collect(),
+            removed: self.removed.clone(),
+            manifest: manifest.encode(),
+        }
+    }
+}
