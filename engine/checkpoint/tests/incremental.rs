@@ -82,6 +82,7 @@ fn next_writer_goes_on_from_what_the_store_holds() {
     }
 }
 
+/// A change by hand.
 trait OnePage {
     fn counters_changed(&mut self);
 }
