@@ -47,7 +47,10 @@ impl Words {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let line = self.map.as_ptr().wrapping_add(index.wrapping_mul(size_of::<u64>()));
+            let line = self
+                .map
+                .as_ptr()
+                .wrapping_add(index.wrapping_mul(size_of::<u64>()));
             // SAFETY: a prefetch is a hint that reads nothing, whatever the address.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
         }
