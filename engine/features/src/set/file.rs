@@ -265,6 +265,8 @@ fn refuse_too_many(sections: &[Section<'_>], read: &[Option<Feature>]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::set::names::FILTER_FIELDS;
     use crate::set::{
@@ -988,6 +990,53 @@ mod tests {
         assert_eq!(lines.len(), expected.len(), "{error}");
         for (line, expected) in lines.iter().zip(expected) {
             assert!(line.ends_with(expected), "{line}");
+        }
+    }
+
+    const SHIPPED: &str = include_str!("../../../../features/payments-attempts.toml");
+
+    /// What may stand for a value, right somewhere and wrong elsewhere.
+    const VALUES: [&str; 16] = [
+        "0",
+        "-1",
+        "1e40",
+        "nan",
+        "true",
+        "\"\"",
+        "\"1d\"",
+        "\"é\"",
+        "\"count\"",
+        "[]",
+        "[\"card\", 1]",
+        "{}",
+        "{ last = 1 }",
+        "{ a.b = 1 }",
+        "1979-05-27",
+        "\"\"\"\na\"\"\"",
+    ];
+
+    proptest! {
+        /// Whatever is written, every finding has words and a place in the text.
+        #[test]
+        fn prop_changed_text_is_read_or_refused_at_a_place(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), 0..VALUES.len() + 2), 1..4)
+        ) {
+            let mut lines: Vec<String> = SHIPPED.lines().map(str::to_owned).collect();
+            for (line, change) in changes {
+                let line = &mut lines[line.index(SHIPPED.lines().count())];
+                let key = line.split(" = ").next().unwrap_or_default().to_owned();
+                *line = match VALUES.get(change) {
+                    Some(value) => format!("{key} = {value}"),
+                    None if change == VALUES.len() => String::new(),
+                    None => line.replacen('e', "", 1),
+                };
+            }
+            let text = lines.join("\n");
+            for finding in FeatureSet::parse(&text).err().unwrap_or_default() {
+                let span = finding.span.clone().unwrap();
+                prop_assert!(text.get(span).is_some(), "{finding}");
+                prop_assert!(!finding.message.is_empty());
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //!                                           └── canonical text ──▶ hash: what a model was trained on
 //! ```
 //!
-//! Start at [`FeatureSet`]; [`file`] reads it, [`canonical`] hashes it, [`explain`] says it in words.
+//! Start at [`FeatureSet`]; [`mod@file`] reads it, [`canonical`] hashes it, [`explain`] says it in words.
 //!
 //! Invariant: a [`FeatureSet`] that exists is valid: every combination in it can be computed, its slots fit a
 //! vector, and a ratio refers to features before it.
