@@ -32,7 +32,15 @@ const IDS: u32 = 3;
 pub(crate) const ENTITIES_MAX: u32 = 4;
 
 /// Times that lengths, delays and steps of the clock are made of. Unit: ns.
-const SPANS_NS: [i64; 7] = [1, SECOND_NS, 10 * SECOND_NS, 60 * SECOND_NS, HOUR_NS, DAY_NS, 7 * DAY_NS];
+const SPANS_NS: [i64; 7] = [
+    1,
+    SECOND_NS,
+    10 * SECOND_NS,
+    60 * SECOND_NS,
+    HOUR_NS,
+    DAY_NS,
+    7 * DAY_NS,
+];
 
 /// What the features of a random set are drawn from.
 #[derive(Clone, Debug)]
@@ -101,7 +109,13 @@ pub(crate) fn all_aggregates() -> Vec<Aggregate> {
     ];
     all.extend(decayed_aggregates());
     all.extend([SECOND_NS, HOUR_NS].map(|per_ns| Aggregate::Rate { per_ns }));
-    for field in [amount, Field::Currency, Field::MerchantCategory, Field::Channel, Field::Outcome] {
+    for field in [
+        amount,
+        Field::Currency,
+        Field::MerchantCategory,
+        Field::Channel,
+        Field::Outcome,
+    ] {
         all.extend([Aggregate::First(field), Aggregate::Last(field)]);
     }
     all.extend(distinct_aggregates());
@@ -121,7 +135,12 @@ pub(crate) fn decayed_aggregates() -> Vec<Aggregate> {
 /// Distinct counts of every field that has one.
 pub(crate) fn distinct_aggregates() -> Vec<Aggregate> {
     let ids = ENTITIES.map(Field::Id);
-    let codes = [Field::Currency, Field::MerchantCategory, Field::Channel, Field::Outcome];
+    let codes = [
+        Field::Currency,
+        Field::MerchantCategory,
+        Field::Channel,
+        Field::Outcome,
+    ];
     ids.into_iter().chain(codes).map(Aggregate::Distinct).collect()
 }
 
@@ -172,9 +191,7 @@ fn is_window_valid(window: &WindowFeature) -> bool {
     let is_plain_forever = window.window == Window::Forever && window.delay_ns == 0;
     let is_aggregate_valid = match window.aggregate {
         Aggregate::Rate { .. } => is_sliding,
-        Aggregate::DecayedSum { .. } | Aggregate::DecayedMean { .. } => {
-            is_sliding || is_plain_forever
-        }
+        Aggregate::DecayedSum { .. } | Aggregate::DecayedMean { .. } => is_sliding || is_plain_forever,
         _ => true,
     };
     let is_precision_valid = match (window.precision, window.window) {
@@ -267,11 +284,14 @@ type StreamChoice = (EntityKey, EventKind, Filter, Precision);
 
 fn stream(choice: &Choice) -> impl Strategy<Value = StreamChoice> + use<> {
     let (entities, precisions) = (choice.entities.clone(), choice.precisions.clone());
-    (select(choice.events.clone()), select(entities), select(precisions)).prop_flat_map(
-        |(event, entity, precision)| {
-            filter(event).prop_map(move |filter| (entity, event, filter, precision))
-        },
+    (
+        select(choice.events.clone()),
+        select(entities),
+        select(precisions),
     )
+        .prop_flat_map(|(event, entity, precision)| {
+            filter(event).prop_map(move |filter| (entity, event, filter, precision))
+        })
 }
 
 fn filter(event: EventKind) -> BoxedStrategy<Filter> {
@@ -297,7 +317,10 @@ fn filter(event: EventKind) -> BoxedStrategy<Filter> {
     let count = conditions.len();
     let chosen = prop::sample::subsequence((0..count).collect::<Vec<_>>(), 1..=2);
     let some = (conditions, chosen).prop_map(|(conditions, chosen)| Filter {
-        conditions: chosen.into_iter().map(|index| conditions[index].clone()).collect(),
+        conditions: chosen
+            .into_iter()
+            .map(|index| conditions[index].clone())
+            .collect(),
     });
     prop_oneof![Just(Filter::default()), some].boxed()
 }
@@ -344,16 +367,24 @@ fn candidate(choice: &Choice) -> impl Strategy<Value = Candidate> + use<> {
     let (stream, missing) = (any::<prop::sample::Index>(), select(vec![0.0_f32, -1.0, 0.25]));
     let (aggregates, windows) = (choice.aggregates.clone(), choice.windows.clone());
     let (delays_ns, includes) = (choice.delays_ns.clone(), choice.includes_current.clone());
-    (stream, select(aggregates), select(windows), select(delays_ns), select(includes), missing).prop_map(
-        |(stream, aggregate, window, delay_ns, includes_current, missing)| Candidate {
-            stream,
-            aggregate,
-            window,
-            delay_ns,
-            includes_current,
-            missing,
-        },
+    (
+        stream,
+        select(aggregates),
+        select(windows),
+        select(delays_ns),
+        select(includes),
+        missing,
     )
+        .prop_map(
+            |(stream, aggregate, window, delay_ns, includes_current, missing)| Candidate {
+                stream,
+                aggregate,
+                window,
+                delay_ns,
+                includes_current,
+                missing,
+            },
+        )
 }
 
 /// A feature that is not over a window.
@@ -411,7 +442,12 @@ pub(crate) enum Step {
     /// Of these entities.
     Transaction { moment: Moment, payment: PaymentRecord },
     /// Of the transaction so many steps back, or on.
-    Label { moment: Moment, back: i64, label: PaymentRecord, flaw: Flaw },
+    Label {
+        moment: Moment,
+        back: i64,
+        label: PaymentRecord,
+        flaw: Flaw,
+    },
     /// Of its customer and account.
     Account { moment: Moment, payment: PaymentRecord },
 }
@@ -459,7 +495,8 @@ pub(crate) fn steps(habits: Habits, len_max: usize) -> impl Strategy<Value = Vec
 pub(crate) fn step(habits: Habits) -> impl Strategy<Value = Step> {
     let moment = move || moment(habits);
     let payment = move || payment(habits);
-    let transaction = (moment(), payment()).prop_map(|(moment, payment)| Step::Transaction { moment, payment });
+    let transaction =
+        (moment(), payment()).prop_map(|(moment, payment)| Step::Transaction { moment, payment });
     let account = (moment(), payment()).prop_map(|(moment, payment)| Step::Account { moment, payment });
     let flaw = prop_oneof![
         16 => Just(Flaw::None),
@@ -467,8 +504,12 @@ pub(crate) fn step(habits: Habits) -> impl Strategy<Value = Step> {
         1 => Just(Flaw::Time),
         4 => (0..6_usize).prop_map(Flaw::Silent),
     ];
-    let label = (moment(), -2..25_i64, payment(), flaw)
-        .prop_map(|(moment, back, label, flaw)| Step::Label { moment, back, label, flaw });
+    let label = (moment(), -2..25_i64, payment(), flaw).prop_map(|(moment, back, label, flaw)| Step::Label {
+        moment,
+        back,
+        label,
+        flaw,
+    });
     let [transactions, labels, accounts] = habits.kinds;
     prop_oneof![
         transactions => transaction,

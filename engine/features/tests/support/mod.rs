@@ -4,5 +4,7 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub(crate) mod build;
+pub(crate) mod check;
 pub(crate) mod generate;
+pub(crate) mod random;
 pub(crate) mod reference;

@@ -5,9 +5,10 @@
 //!                                         └── streams: plain lists in order of arrival, kept for ever ──┘
 //! ```
 //!
-//! Invariant: nothing is computed from an earlier result; what is slow here is obvious here.
+//! Invariant: nothing is computed from an earlier result, but the newest time so far; what is slow here is obvious here.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use pinion_features::set::{
     Aggregate, Condition, DAY_NS, Entity, EntityKey, EventKind, Feature, FeatureKind, FeatureSet, Field,
@@ -109,6 +110,7 @@ struct Stream {
     event: EventKind,
     filter: Filter,
     entries: BTreeMap<Key, Vec<Entry>>,
+    newest_ns: BTreeMap<Key, i64>,
 }
 
 /// The features of a set, computed by hand.
@@ -131,6 +133,7 @@ impl Reference {
                     event: window.event,
                     filter: window.filter.clone(),
                     entries: BTreeMap::new(),
+                    newest_ns: BTreeMap::new(),
                 });
             }
         }
@@ -168,20 +171,37 @@ impl Reference {
         self.keep(payment);
     }
 
-    /// The entries that the window of feature `index` holds as the events stand now, for a transaction that has
-    /// been taken: by time, those of one time by arrival.
-    pub(crate) fn window(&self, index: usize, payment: &PaymentRecord) -> Option<Vec<&Entry>> {
+    /// The events that feature `index` is over, whatever their time, as they stand now for a transaction that has
+    /// been taken: by time, those of one time by arrival. Beside them the places from which and up to which the
+    /// window holds them. `None` if the entity is absent.
+    pub(crate) fn run(&self, index: usize, payment: &PaymentRecord) -> Option<(Vec<&Entry>, Range<usize>)> {
         let window = window_of(&self.features[index])?;
         let (stream, key) = self.stream(window, payment)?;
-        let now_ns = stream.evaluation_ns(key, payment, self.lateness_ns);
-        Some(stream.window(key, window, now_ns))
+        let mut entries: Vec<&Entry> = stream.entries(key).iter().collect();
+        entries.sort_by_key(|entry| entry.time_ns);
+        let end_ns = stream
+            .evaluation_ns(key, payment, self.lateness_ns)
+            .saturating_sub(window.delay_ns);
+        let is_in = |entry: &&Entry| is_inside(window, entry.time_ns, end_ns);
+        let first = entries.iter().position(is_in).unwrap_or(0);
+        let count = entries.iter().copied().filter(is_in).count();
+        Some((entries, first..first + count))
+    }
+
+    /// What feature `index` is over these entries.
+    pub(crate) fn over(&self, index: usize, entries: &[&Entry], payment: &PaymentRecord) -> Expected {
+        let feature = &self.features[index];
+        let window = window_of(feature).expect("a feature over a window");
+        aggregate(feature, window, entries, payment.origin.event_ns, payment)
     }
 
     fn forget_fresh(&mut self, payment: &PaymentRecord) {
         for entity in ENTITIES {
             if payment.fresh & FRESH_BITS[entity as usize] != 0 {
                 let id = id_of(payment, entity);
-                self.streams.iter_mut().for_each(|stream| stream.forget(entity, id));
+                self.streams
+                    .iter_mut()
+                    .for_each(|stream| stream.forget(entity, id));
             }
         }
     }
@@ -282,8 +302,8 @@ impl Stream {
     /// late was kept at the newest's time and leaves the newest where it was. So the answer is the same before
     /// and after.
     fn effective_ns(&self, key: Key, event_ns: i64, lateness_ns: i64) -> i64 {
-        match self.entries(key).iter().map(|entry| entry.time_ns).max() {
-            Some(newest_ns) if event_ns < newest_ns.saturating_sub(lateness_ns) => newest_ns,
+        match self.newest_ns.get(&key) {
+            Some(&newest_ns) if event_ns < newest_ns.saturating_sub(lateness_ns) => newest_ns,
             _ => event_ns,
         }
     }
@@ -300,6 +320,8 @@ impl Stream {
             is_fraud: false,
         };
         self.entries.entry(key).or_default().push(entry);
+        let newest_ns = self.newest_ns.entry(key).or_insert(time_ns);
+        *newest_ns = time_ns.max(*newest_ns);
     }
 
     fn label(&mut self, key: Key, label: &PaymentRecord) {
@@ -311,11 +333,13 @@ impl Stream {
     }
 
     fn forget(&mut self, entity: Entity, id: u32) {
-        match self.entity {
-            EntityKey::One(one) if one == entity => self.entries.retain(|key, _| key[0] != id),
-            EntityKey::Pair(first, _) if first == entity => self.entries.retain(|key, _| key[0] != id),
-            EntityKey::Pair(_, second) if second == entity => self.entries.retain(|key, _| key[1] != id),
-            _ => {}
+        let place = match self.entity {
+            EntityKey::One(one) => (one == entity).then_some(0),
+            EntityKey::Pair(first, second) => [first, second].iter().position(|&of| of == entity),
+        };
+        if let Some(place) = place {
+            self.entries.retain(|key, _| key[place] != id);
+            self.newest_ns.retain(|key, _| key[place] != id);
         }
     }
 
@@ -366,7 +390,7 @@ fn is_inside(window: &WindowFeature, time_ns: i64, end_ns: i64) -> bool {
 
 /// The greatest multiple of `length` up to `time_ns`.
 fn floor_to(time_ns: i64, length: i64) -> i64 {
-    time_ns.div_euclid(length).saturating_mul(length)
+    time_ns.saturating_sub(time_ns.rem_euclid(length))
 }
 
 fn window_of(feature: &Feature) -> Option<&WindowFeature> {
@@ -535,7 +559,12 @@ fn weights(entries: &[&Entry], now_ns: i64, half_life_ns: i64) -> Vec<f64> {
 
 fn decayed_sum(values: &[i64], entries: &[&Entry], now_ns: i64, half_life_ns: i64) -> Expected {
     let weights = weights(entries, now_ns, half_life_ns);
-    let terms = || values.iter().zip(&weights).map(|(&value, weight)| value as f64 * weight);
+    let terms = || {
+        values
+            .iter()
+            .zip(&weights)
+            .map(|(&value, weight)| value as f64 * weight)
+    };
     let scale: f64 = terms().map(f64::abs).sum();
     Expected::near(terms().sum(), DECAY_TOLERANCE * scale + f64::MIN_POSITIVE)
 }
@@ -554,7 +583,12 @@ fn decayed_mean(
     };
     let has_faded = weights(entries, now_ns, half_life_ns).iter().sum::<f64>() < 1e-290;
     let weights = weights(entries, latest.time_ns, half_life_ns);
-    let terms = || values.iter().zip(&weights).map(|(&value, weight)| value as f64 * weight);
+    let terms = || {
+        values
+            .iter()
+            .zip(&weights)
+            .map(|(&value, weight)| value as f64 * weight)
+    };
     let (scale, weight) = (terms().map(f64::abs).sum::<f64>(), weights.iter().sum::<f64>());
     match Expected::near(terms().sum::<f64>() / weight, DECAY_TOLERANCE * scale / weight) {
         Expected::Between(low, high, _) if has_faded => Expected::Between(low, high, Some(missing)),
@@ -586,7 +620,10 @@ fn transformed(transform: &Transform, slot_count: usize, payment: &PaymentRecord
         Transform::Log(field) => {
             let value = number_of(field, payment) as f64;
             let log = value.signum() * value.abs().ln_1p();
-            vec![Expected::near(if value == 0.0 { 0.0 } else { log }, 1e-12 * log.abs())]
+            vec![Expected::near(
+                if value == 0.0 { 0.0 } else { log },
+                1e-12 * log.abs(),
+            )]
         }
         Transform::Hour => cyclic(of_day_ns as f64 / DAY_NS as f64),
         Transform::Weekday => cyclic(since_monday_ns as f64 / (7 * DAY_NS) as f64),

@@ -1,0 +1,267 @@
+//! Bounds too narrow for the events: the oldest are merged, nothing is lost from totals, and a window never holds
+//! what it should not hold yet.
+
+mod support;
+
+use pinion_features::FeaturesConfig;
+use pinion_features::set::{
+    Aggregate, DAY_NS, Entity, EventKind, FeatureKind, FeatureSet, Field, Precision, SECOND_NS, Window,
+};
+use pinion_schemas::records::PaymentRecord;
+use proptest::prelude::*;
+use support::build::{AMOUNT, CUSTOMER, START_NS, TERMINAL, feature, over, set, set_of, transaction};
+use support::check::{apply, bounded, compare, reference, store};
+use support::generate::{Choice, HOUR_NS, Habits, events, pairs, sets, steps};
+use support::random::Random;
+use support::reference::Reference;
+
+/// Events of a case at most: several times what an entity may hold.
+const STEPS_MAX: usize = 400;
+
+/// Whose totals can be taken from merged events.
+fn totals() -> Vec<Aggregate> {
+    vec![
+        Aggregate::Count,
+        Aggregate::Sum(AMOUNT),
+        Aggregate::Mean(AMOUNT),
+        Aggregate::Variance(AMOUNT),
+        Aggregate::StandardDeviation(AMOUNT),
+        Aggregate::Min(AMOUNT),
+        Aggregate::Max(AMOUNT),
+    ]
+}
+
+/// Totals over transactions, every event kept apart as far as there is room.
+fn choice(windows: Vec<Window>, delays_ns: Vec<i64>) -> Choice {
+    Choice {
+        events: vec![EventKind::Transaction],
+        aggregates: totals(),
+        windows,
+        delays_ns,
+        precisions: vec![Precision::Exact],
+        ..Choice::default()
+    }
+}
+
+/// In the order of time, without labels.
+fn in_order() -> Habits {
+    Habits {
+        kinds: [1, 0, 0],
+        lateness: [1, 0, 0],
+        fresh_one_in: 300,
+    }
+}
+
+fn narrow() -> impl Strategy<Value = FeaturesConfig> {
+    prop::sample::select(vec![(16, 4096), (32, 4096), (32, 1024)])
+        .prop_map(|(events_max, pool_events_max)| bounded(60, events_max, pool_events_max))
+}
+
+/// Everything, of pairs mostly, but windows by number that hold more events than an entity may have.
+fn within_eight_events() -> Choice {
+    let mut choice = Choice {
+        entities: [pairs(), vec![CUSTOMER, TERMINAL]].concat(),
+        ..Choice::default()
+    };
+    choice
+        .windows
+        .retain(|window| !matches!(window, Window::Last(6..)));
+    choice
+}
+
+/// The value of feature `slot` is that of some run of events which begins no later than the window, ends no later
+/// than the window, and is empty if the window is.
+fn is_of_a_longer_run(reference: &Reference, slot: usize, event: &PaymentRecord, found: &[f32]) -> bool {
+    let Some((entries, window)) = reference.run(slot, event) else {
+        return true;
+    };
+    let is_run = |first: usize, end: usize| {
+        let mut place = vec![0.0; slot];
+        place.push(found[slot]);
+        reference
+            .over(slot, &entries[first..end], event)
+            .admits(&place, slot)
+    };
+    if window.is_empty() {
+        return is_run(0, 0);
+    }
+    is_run(window.start, window.end)
+        || (0..=window.end).any(|end| (0..=window.start.min(end)).any(|first| is_run(first, end)))
+}
+
+/// Of a set whose features all count the current transaction in.
+fn including_current(mut set: FeatureSet) -> FeatureSet {
+    for feature in &mut set.features {
+        if let FeatureKind::Window(window) = &mut feature.kind {
+            window.includes_current = true;
+        }
+    }
+    set.features
+        .retain(|feature| matches!(feature.kind, FeatureKind::Window(_)));
+    set
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn prop_totals_since_forever_stay_exact_when_events_are_merged(
+        set in sets(choice(vec![Window::Forever], vec![0])),
+        config in narrow(),
+        steps in steps(in_order(), STEPS_MAX),
+    ) {
+        let mut store = store(&set, &config);
+        let mut reference = reference(&set, &config);
+        for event in events(&steps, 60 * SECOND_NS) {
+            let expected = reference.apply(&event);
+            compare(&set, &apply(&mut store, &event), &expected).map_err(TestCaseError::fail)?;
+        }
+    }
+
+    #[test]
+    fn prop_merged_events_leave_a_window_together_and_last(
+        set in sets(choice(vec![Window::Sliding(60 * SECOND_NS), Window::Sliding(HOUR_NS), Window::Tumbling(HOUR_NS)], vec![0])),
+        config in narrow(),
+        steps in steps(in_order(), 150),
+    ) {
+        check_runs(&including_current(set), &config, &events(&steps, 60 * SECOND_NS))?;
+    }
+
+    #[test]
+    fn prop_merged_events_enter_a_delayed_window_together_and_last(
+        set in sets(choice(vec![Window::Sliding(HOUR_NS), Window::Sliding(DAY_NS), Window::Forever], vec![SECOND_NS, 60 * SECOND_NS, HOUR_NS])),
+        config in narrow(),
+        steps in steps(in_order(), 100),
+    ) {
+        check_runs(&including_current(set), &config, &events(&steps, 60 * SECOND_NS))?;
+    }
+
+    /// Late events, labels, fresh entities, pairs that push each other out: nothing panics and nothing is NaN.
+    #[test]
+    fn prop_any_set_within_any_bounds_gives_finite_vectors(
+        set in sets(within_eight_events()),
+        events_max in prop::sample::select(vec![8_u32, 16, 64]),
+        pool_factor in 1..8_u32,
+        pairs_max in 1..8_u32,
+        steps in steps(Habits { fresh_one_in: 20, ..Habits::default() }, STEPS_MAX),
+    ) {
+        let mut config = bounded(60, events_max, events_max * pool_factor);
+        config.pairs.entities_max = pairs_max;
+        let mut store = store(&set, &config);
+        for event in events(&steps, 60 * SECOND_NS) {
+            let vector = apply(&mut store, &event);
+            prop_assert!(vector.iter().all(|value| value.is_finite()), "{vector:?}");
+        }
+    }
+}
+
+fn check_runs(
+    set: &FeatureSet,
+    config: &FeaturesConfig,
+    events: &[PaymentRecord],
+) -> Result<(), TestCaseError> {
+    let mut store = store(set, config);
+    let mut reference = reference(set, config);
+    for (index, event) in events.iter().enumerate() {
+        reference.absorb(event);
+        let found = apply(&mut store, event);
+        for (slot, feature) in set.features.iter().enumerate() {
+            let (value, kind) = (found[slot], &feature.kind);
+            prop_assert!(
+                is_of_a_longer_run(&reference, slot, event, &found),
+                "event {index}: {value} is of no run of events that {kind:?} may hold"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// One customer, a transaction a second: `count` of them.
+fn every_second(count: i64) -> impl Iterator<Item = PaymentRecord> {
+    (0..count).map(|second| transaction(START_NS + second * SECOND_NS, second, "t"))
+}
+
+#[test]
+fn count_over_a_merged_window_is_at_least_the_exact_one_and_what_has_left_is_gone() {
+    let set = set_of(over(Aggregate::Count, Window::Sliding(100 * SECOND_NS)));
+    let mut store = store(&set, &bounded(0, 32, 1024));
+    for (index, event) in every_second(1000).enumerate() {
+        let found = apply(&mut store, &event)[0];
+        let exact = (index + 1).min(100) as f32;
+        assert!(
+            found >= exact && found <= 2.0 * exact + 1.0,
+            "{found} at {index}, exact {exact}"
+        );
+    }
+    let later = transaction(START_NS + 1100 * SECOND_NS, 0, "later");
+    assert_eq!(apply(&mut store, &later)[0], 1.0);
+}
+
+#[test]
+fn sum_since_forever_of_a_hundred_thousand_events_is_exact() {
+    let set = set(totals()
+        .into_iter()
+        .map(|aggregate| feature(FeatureKind::Window(over(aggregate, Window::Forever))))
+        .collect());
+    let config = bounded(0, 16, 256);
+    let mut store = store(&set, &config);
+    let mut random = Random::new(3);
+    let mut reference = reference(&set, &config);
+    for (index, mut event) in every_second(100_000).enumerate() {
+        event.amount_minor = random.next() as i64 >> 16;
+        let found = apply(&mut store, &event);
+        if index % 25_000 == 24_999 {
+            compare(&set, &found, &reference.apply(&event)).unwrap();
+        } else {
+            reference.absorb(&event);
+        }
+    }
+}
+
+/// The distinct terminals of a customer, from 1e2 to 1e5, of three seeds: within four standard errors.
+#[test]
+fn distinct_count_of_merged_events_is_within_its_stated_error() {
+    const STANDARD_ERROR: f64 = 0.065;
+    let window = over(Aggregate::Distinct(Field::Id(Entity::Terminal)), Window::Forever);
+    let set = set_of(window);
+    let (mut squares, mut count) = (0.0, 0);
+    for seed in 1..=3 {
+        let mut random = Random::new(seed);
+        let mut store = store(&set, &bounded(0, 16, 256));
+        let salt = (random.next() as u32) >> 4;
+        for (index, mut event) in every_second(100_000).enumerate() {
+            event.terminal = salt.wrapping_add((index as u32).wrapping_mul(7)) % (u32::MAX - 1);
+            let found = f64::from(apply(&mut store, &event)[0]);
+            let exact = index as f64 + 1.0;
+            if [100.0, 1000.0, 10_000.0, 100_000.0].contains(&exact) {
+                let error = found / exact - 1.0;
+                println!("seed {seed}: {found} of {exact}, {:+.1} %", 100.0 * error);
+                assert!(error.abs() <= 4.0 * STANDARD_ERROR, "{found} of {exact}");
+                squares += error * error;
+                count += 1;
+            }
+        }
+    }
+    let root = (squares / f64::from(count)).sqrt();
+    assert!(
+        root <= 2.0 * STANDARD_ERROR,
+        "the errors' root mean square is {root}"
+    );
+}
+
+/// The same values over and over are not counted again.
+#[test]
+fn distinct_count_of_merged_events_does_not_grow_with_repetition() {
+    let set = set_of(over(
+        Aggregate::Distinct(Field::Id(Entity::Terminal)),
+        Window::Forever,
+    ));
+    let mut store = store(&set, &bounded(0, 16, 256));
+    let mut settled = Vec::new();
+    for (index, mut event) in every_second(20_000).enumerate() {
+        event.terminal = index as u32 % 200;
+        settled.push(apply(&mut store, &event)[0]);
+    }
+    assert!((settled[400] - 200.0).abs() <= 200.0 * 0.26, "{}", settled[400]);
+    assert!(settled[400..].iter().all(|&value| value == settled[400]));
+}
