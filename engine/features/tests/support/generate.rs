@@ -575,13 +575,14 @@ fn payment(habits: Habits) -> impl Strategy<Value = PaymentRecord> {
     )
 }
 
-/// Lays steps out on a clock that starts at `start_ns`; lateness is `lateness_ns`.
+/// Lays steps out on a clock that starts at `start_ns`; lateness is `lateness_ns`. Ingest takes no time before
+/// 1970, so none is made here unless the clock starts there.
 pub(crate) fn events_from(start_ns: i64, steps: &[Step], lateness_ns: i64) -> Vec<PaymentRecord> {
     let mut now_ns = start_ns;
     let timed: Vec<PaymentRecord> = steps
         .iter()
         .enumerate()
-        .map(|(index, step)| timed(index, step, &mut now_ns, lateness_ns))
+        .map(|(index, step)| timed(index, step, &mut now_ns, [start_ns, lateness_ns]))
         .collect();
     let is_transaction = |event: &&PaymentRecord| event.origin.kind == payment_kind::TRANSACTION;
     let transactions: Vec<PaymentRecord> = timed.iter().filter(is_transaction).copied().collect();
@@ -607,7 +608,7 @@ pub(crate) fn events(steps: &[Step], lateness_ns: i64) -> Vec<PaymentRecord> {
 }
 
 /// A step as an event of its kind, at its time; a label does not yet know what it is of.
-fn timed(index: usize, step: &Step, now_ns: &mut i64, lateness_ns: i64) -> PaymentRecord {
+fn timed(index: usize, step: &Step, now_ns: &mut i64, [start_ns, lateness_ns]: [i64; 2]) -> PaymentRecord {
     let (moment, payment, kind) = match step {
         Step::Transaction { moment, payment } => (moment, payment, payment_kind::TRANSACTION),
         Step::Label { moment, label, .. } => (moment, label, payment_kind::LABEL),
@@ -622,7 +623,7 @@ fn timed(index: usize, step: &Step, now_ns: &mut i64, lateness_ns: i64) -> Payme
     let mut event = *payment;
     event.origin.kind = kind;
     event.origin.sequence = index as u64 + 1;
-    event.origin.event_ns = now_ns.saturating_sub(behind_ns);
+    event.origin.event_ns = now_ns.saturating_sub(behind_ns).max(start_ns.min(0));
     match kind {
         payment_kind::TRANSACTION => {
             (event.verdict, event.detail) = (0, 0);

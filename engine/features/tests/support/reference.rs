@@ -596,8 +596,10 @@ fn decayed_mean(
     }
 }
 
+/// Missing where the denominator is 0, or so near that the quotient has no bound.
 fn quotient(above: f32, below: f32, missing: f32) -> f32 {
-    if below == 0.0 { missing } else { above / below }
+    let quotient = above / below;
+    if quotient.is_finite() { quotient } else { missing }
 }
 
 fn ratio(vector: &[Expected], above: usize, below: usize, missing: f32) -> Expected {
