@@ -218,6 +218,28 @@ fn sum_since_forever_of_a_hundred_thousand_events_is_exact() {
     }
 }
 
+#[test]
+fn sum_since_forever_may_exceed_64_bits() {
+    let aggregates = [
+        Aggregate::Sum(AMOUNT),
+        Aggregate::Mean(AMOUNT),
+        Aggregate::Variance(AMOUNT),
+    ];
+    let features = aggregates.map(|aggregate| over(aggregate, Window::Forever));
+    let set = set(features.map(|window| feature(FeatureKind::Window(window))).into());
+    let config = bounded(0, 16, 256);
+    let (mut store, mut reference) = (store(&set, &config), reference(&set, &config));
+    for (index, mut event) in every_second(140_000).enumerate() {
+        event.amount_minor = i64::MAX;
+        let found = apply(&mut store, &event);
+        if index % 70_000 == 69_999 {
+            compare(&set, &found, &reference.apply(&event)).unwrap();
+        } else {
+            reference.absorb(&event);
+        }
+    }
+}
+
 /// The distinct terminals of a customer, from 1e2 to 1e5, of three seeds: within four standard errors.
 #[test]
 fn distinct_count_of_merged_events_is_within_its_stated_error() {

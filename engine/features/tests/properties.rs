@@ -10,7 +10,8 @@ use pinion_features::FeaturesConfig;
 use pinion_features::set::{
     Aggregate, DAY_NS, EventKind, FeatureKind, FeatureSet, Field, Precision, SECOND_NS, Window, WindowFeature,
 };
-use pinion_schemas::records::{PaymentRecord, fresh, payment_kind};
+use pinion_runtime::state::{State as _, digest};
+use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, fresh, payment_kind};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -233,6 +234,48 @@ proptest! {
         prop_assert_eq!(&whole[..half], &vectors(&set, &config, &events[..half])[..]);
     }
 
+    /// A store that took over another's regions goes on as that one would have.
+    #[test]
+    fn prop_state_copied_into_a_new_store_goes_on_the_same(
+        (set, late, events) in case(Choice::default(), often_late()),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let (before, after) = events.split_at(at.index(events.len()));
+        let config = wide(late);
+        let (mut first, mut second) = (store(&set, &config), store(&set, &config));
+        for event in before {
+            apply(&mut first, event);
+        }
+        for (from, to) in first.regions().iter().zip(second.regions_mut()) {
+            prop_assert_eq!((from.name, from.index, from.bytes.len()), (to.name, to.index, to.bytes.len()));
+            to.bytes.copy_from_slice(from.bytes);
+        }
+        for event in after {
+            let vectors = [&mut first, &mut second].map(|store| apply(store, event).map(f32::to_bits));
+            prop_assert_eq!(vectors[0], vectors[1]);
+        }
+        prop_assert_eq!(digest(&first), digest(&second));
+    }
+
+    /// What is looked up for a transaction in time is what it then gets, where it does not count itself; and
+    /// looking changes nothing.
+    #[test]
+    fn prop_peek_is_the_vector_of_a_transaction_that_does_not_count_itself((set, late, events) in case(
+        Choice { includes_current: vec![false], ..Choice::default() },
+        Habits { lateness: [6, 3, 0], fresh_one_in: 1_000_000, ..Habits::default() },
+    )) {
+        let mut store = store(&set, &wide(late));
+        for event in &events {
+            if event.origin.kind != payment_kind::TRANSACTION || event.fresh != 0 {
+                apply(&mut store, event);
+                continue;
+            }
+            let mut peeked = [f32::NAN; FEATURES_MAX];
+            store.peek(event, &mut peeked);
+            prop_assert_eq!(peeked.map(f32::to_bits), apply(&mut store, event).map(f32::to_bits));
+        }
+    }
+
     /// Events that are late but in time leave the same state as in their right order.
     #[test]
     fn prop_order_of_arrival_within_the_lateness_does_not_matter(
@@ -282,6 +325,25 @@ proptest! {
         let former: Vec<_> = events_from(START_NS + DAY_NS, &before, lateness_ns).into_iter().map(of_one_customer).collect();
         let both = vectors(&set, &wide(late), &[&former[..], &owned[..]].concat());
         prop_assert_eq!(&both[former.len()..], &vectors(&set, &wide(late), &owned)[..]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// One entity of each kind: what it holds grows, empties and grows again.
+    #[test]
+    fn prop_bursts_and_gaps_of_one_entity_equal_the_reference(
+        set in sets(Choice::default()),
+        late in lateness_s(),
+        steps in steps(Habits { fresh_one_in: 400, ..Habits::default() }, 1200),
+    ) {
+        let mut events = events(&steps, i64::from(late) * SECOND_NS);
+        for event in &mut events {
+            (event.customer, event.terminal, event.card) = (0, 0, 0);
+            (event.merchant, event.device, event.account) = (0, 0, 0);
+        }
+        check(&set, late, &events)?;
     }
 }
 
