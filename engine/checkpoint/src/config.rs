@@ -47,7 +47,7 @@ pub struct CheckpointConfig {
     /// Memory that the library may hold pages in. Unit: MiB. Default: 64, range 8 to 4096.
     pub cache_mib: u32,
     /// The longest that the library may be silent at a start, while it opens and from page to page; then its files
-    /// are moved aside. Unit: milliseconds. Default: 10000, range 100 to 600000.
+    /// are moved aside. Two seconds more if another process holds them. Unit: milliseconds. Default: 10000, range 100 to 600000.
     pub open_ms_max: u64,
     /// Where everything is kept; made if it is not there. No key of the section: the node sets it.
     #[serde(skip)]

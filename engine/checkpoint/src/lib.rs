@@ -21,7 +21,7 @@
 //! **When something fails.** A checkpoint is disposable, the journal is the truth. [`restore`] never stops the
 //! engine: what it cannot use costs a longer replay, and the [`Outcome`] says why. [`Writer::write`] reports an
 //! error and begins anew with the next checkpoint. Store libraries panic: that is caught, by the process border at
-//! the start and in the writer afterwards.
+//! the start and in the writer afterwards. One that hangs while it writes holds up the writer's thread alone.
 //!
 //! **What it cannot do.** It does not look at the clock for anything but how long its own work took, knows no
 //! schedule, and holds what changed in memory while it writes it. It runs on an unpinned thread of ordinary

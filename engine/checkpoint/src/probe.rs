@@ -129,8 +129,11 @@ pub fn probe_main() -> Option<ExitCode> {
     env::var_os(PROBE_KEY)?;
     Some(match serve() {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody is there to be told.
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            // Read by nobody, unless someone set the variable by hand.
+            eprintln!("{PROBE_KEY} is set: standard input: {error}, expected an engine's socket");
+            ExitCode::FAILURE
+        }
     })
 }
 
@@ -229,6 +232,8 @@ impl Channel {
             silence_max,
         };
         channel.greet(config)?;
+        // Another process may hold the store: that wait is no silence.
+        channel.allow_silence(silence_max + store::LOCK_WAIT_MAX)?;
         Ok(channel)
     }
 
@@ -250,6 +255,14 @@ impl Channel {
             .get_mut()
             .write_all(&message)
             .map_err(|error| Reason::Died(error.to_string()))
+    }
+
+    fn allow_silence(&mut self, max: Duration) -> Result<(), Reason> {
+        self.silence_max = max;
+        self.socket
+            .get_ref()
+            .set_read_timeout(Some(max))
+            .map_err(|error| Reason::Unreachable(format!("could not set a deadline: {error}")))
     }
 
     /// The next message; the pages come after the manifest.

@@ -68,7 +68,9 @@ pub(crate) fn write(
     };
     let partial = path.with_extension("bin.partial");
     let written = write_partial(&partial, disk, manifest, regions, table);
-    let len = written.map_err(CheckpointError::io(&partial, "write the snapshot"))?;
+    let len = written
+        .inspect_err(|_| drop(fs::remove_file(&partial)))
+        .map_err(CheckpointError::io(&partial, "write the snapshot"))?;
     fs::rename(&partial, &path)
         .and_then(|()| disk.sync_directory(dir))
         .map_err(CheckpointError::io(&path, "put the snapshot in its place"))?;

@@ -158,7 +158,7 @@ pub struct Place {
 
 /// How long a store that another process holds is waited for, and how often it is tried. A process that was killed
 /// keeps its locks until the system has taken it apart.
-const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 const LOCK_TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// Opens the store at `place`; makes an empty one if there is none. A panic of the library is
@@ -199,6 +199,24 @@ pub fn contain<T>(path: &Path, call: impl FnOnce() -> Result<T, StoreError>) -> 
 pub fn abandon(store: Box<dyn Store>) {
     // What it says then was said before, by the call that failed.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(store)));
+}
+
+/// Makes the names in the store's directory durable, and at `first` the directory's own. That a directory was
+/// deleted under an open store is noticed here.
+fn sync_names(disk: &dyn Disk, dir: &Path, first: bool) -> Result<(), StoreError> {
+    let parent = dir.parent().filter(|_| first);
+    for dir in [Some(dir), parent].into_iter().flatten() {
+        disk.sync_directory(dir).map_err(sync_error(dir))?;
+    }
+    Ok(())
+}
+
+/// Makes a function that wraps a failed sync of `path`, for `map_err`.
+fn sync_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Sync {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

@@ -168,8 +168,10 @@ impl Writer {
     }
 
     fn start_over(&self, error: &StoreError) {
-        match quarantine::set_aside(&self.config.store_dir()) {
-            Ok(path) => tracing::warn!(%error, kept = %path.display(), "checkpoint: store moved aside"),
+        let path = self.config.store_dir();
+        match quarantine::set_aside(&path) {
+            Ok(kept) => tracing::warn!(%error, kept = %kept.display(), "checkpoint: store moved aside"),
+            Err(_) if !path.exists() => tracing::warn!(%error, "checkpoint: store is gone, begun anew"),
             Err(refused) => tracing::error!(%error, %refused, "checkpoint: store could not be moved aside"),
         }
     }

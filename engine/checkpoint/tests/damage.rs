@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use pinion_checkpoint::{Backend, CheckpointConfig, Outcome, Reason, Source, Writer};
+use pinion_checkpoint::{Backend, CheckpointConfig, Outcome, Reason, Refusal, Source, Writer};
 use support::*;
 
 #[test]
@@ -53,6 +53,8 @@ struct Tally {
     harmless: u64,
     older: u64,
     refused: u64,
+    /// Among the refused.
+    silent: u64,
 }
 
 impl Tally {
@@ -63,6 +65,8 @@ impl Tally {
             _ => &mut self.older,
         };
         *count += 1;
+        let is_silent = |refusal: &Refusal| matches!(refusal.reason, Reason::Silent { .. });
+        self.silent += outcome.refused.iter().any(is_silent) as u64;
         assert!(sequence != 0 || outcome.restored.is_none());
     }
 }
@@ -200,10 +204,11 @@ fn deleted_directory_costs_the_checkpoint_and_nothing_else() {
         write(&mut writer, &Model::at(LAST));
         fs::remove_dir_all(&config.dir).unwrap();
         assert_eq!(check_whole(&config, "deleted"), (0, Outcome::default()));
-        // The writer still has the deleted files open; it may write to them or notice, but must not panic.
-        let _ = writer.write(&Model::at(LAST + 1), mark(LAST + 1));
+        // The writer still has the deleted files open: it notices, and the next checkpoint is a whole one.
+        let error = writer.write(&Model::at(LAST + 1), mark(LAST + 1)).unwrap_err();
+        assert!(error.to_string().contains("could not sync"), "{error}");
+        write(&mut writer, &Model::at(LAST + 2));
         drop(writer);
-        write(&mut Writer::new(&config, &identity()), &Model::at(LAST + 2));
         assert_eq!(check_whole(&config, "written anew").0, LAST + 2);
     }
 }

@@ -13,6 +13,12 @@ fn program_can_be_a_probe() {
     be_a_probe();
 }
 
+#[test]
+fn writer_can_move_to_its_thread() {
+    fn check<T: Send>() {}
+    check::<Writer>();
+}
+
 /// One region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Flat(Vec<u8>);

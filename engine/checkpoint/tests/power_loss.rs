@@ -103,7 +103,7 @@ fn mixture(old: &[u8], new: &[u8], seed: u64) -> Vec<u8> {
     // From almost nothing written to almost all.
     let share = mix(seed ^ 1) % 100;
     for start in (0..len.min(new.len())).step_by(BLOCK) {
-        let draw = mix(seed << 20 | start as u64 / BLOCK as u64);
+        let draw = mix((seed << 20) | (start / BLOCK) as u64);
         let end = len.min(new.len()).min(start + BLOCK);
         let torn = start + (draw >> 40) as usize % 8 * SECTOR;
         let kept = match draw % 100 {
@@ -177,8 +177,8 @@ fn log_then_names_are_synced() {
     let expected = [
         file("sled/db", false),
         file("sled/conf", false),
-        directory("", false),
         directory("sled", false),
+        directory("", false),
         // The first snapshot: its bytes before its name, then the name.
         file("snapshot-a.bin.partial", false),
         directory("", true),

@@ -207,7 +207,7 @@ fn open_that_hangs_is_ended_at_the_deadline() {
     assert!(Command::new("mkfifo").arg(&settings).status().unwrap().success());
     let outcome = check_refused(&probe(), &config, &identity(), NO_LIMITS);
     let refusal = &outcome.refused[0];
-    assert_eq!(refusal.reason, Reason::Silent { ms: 300 });
+    assert_eq!(refusal.reason, Reason::Silent { ms: 2300 });
     assert!(refusal.moved_to.is_some());
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   table "manifest": 0 ─▶ manifest      table "pages": page id ─▶ page
 //!
-//!   write:  one transaction, committed durably ─▶ fsync of the directory after the first
+//!   write:  one transaction, committed durably ─▶ fsync of the directory
 //! ```
 //!
 //! Invariant: redb syncs its file before a commit returns; the directory that names it is synced here.
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
 
-use super::{Batch, PageId, Place, SeePage, Store, StoreError};
+use super::{Batch, PageId, Place, SeePage, Store, StoreError, sync_names};
 use crate::disk::Disk;
 
 const MANIFEST: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("manifest");
@@ -90,20 +90,6 @@ impl RedbStore {
         }
         Ok(transaction.commit()?)
     }
-
-    /// Makes the names durable.
-    fn found(&self) -> Result<(), StoreError> {
-        for dir in [Some(self.dir.as_path()), self.dir.parent()]
-            .into_iter()
-            .flatten()
-        {
-            self.disk.sync_directory(dir).map_err(|source| StoreError::Sync {
-                path: dir.to_owned(),
-                source,
-            })?;
-        }
-        Ok(())
-    }
 }
 
 impl Store for RedbStore {
@@ -120,10 +106,8 @@ impl Store for RedbStore {
     fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
         self.try_write(batch)
             .map_err(redb_error(&self.dir, "write a checkpoint"))?;
-        if !self.is_founded {
-            self.found()?;
-            self.is_founded = true;
-        }
+        sync_names(self.disk.as_ref(), &self.dir, !self.is_founded)?;
+        self.is_founded = true;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use sled::{Batch as SledBatch, Db};
 
-use super::{Batch, PageId, Place, SeePage, Store, StoreError};
+use super::{Batch, PageId, Place, SeePage, Store, StoreError, sync_error, sync_names};
 use crate::disk::Disk;
 
 const MANIFEST_KEY: &[u8] = b"m";
@@ -63,18 +63,14 @@ impl SledStore {
         let path = self.dir.join(LOG_NAME);
         self.disk.sync_file(&self.log, &path).map_err(sync_error(&path))?;
         if !self.is_founded {
-            self.found()?;
-            self.is_founded = true;
+            let path = self.dir.join(SETTINGS_NAME);
+            File::open(&path)
+                .and_then(|settings| self.disk.sync_file(&settings, &path))
+                .map_err(sync_error(&path))?;
         }
-        self.disk.sync_directory(&self.dir).map_err(sync_error(&self.dir))
-    }
-
-    fn found(&self) -> Result<(), StoreError> {
-        let path = self.dir.join(SETTINGS_NAME);
-        let settings = File::open(&path).map_err(sync_error(&path))?;
-        self.disk.sync_file(&settings, &path).map_err(sync_error(&path))?;
-        let parent = self.dir.parent().unwrap_or(Path::new("."));
-        self.disk.sync_directory(parent).map_err(sync_error(parent))
+        sync_names(self.disk.as_ref(), &self.dir, !self.is_founded)?;
+        self.is_founded = true;
+        Ok(())
     }
 }
 
@@ -139,12 +135,5 @@ fn sled_error(path: &Path, action: &'static str) -> impl FnOnce(sled::Error) -> 
             path: path.to_owned(),
             message: format!("could not {action}: {other}"),
         },
-    }
-}
-
-fn sync_error(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
-    move |source| StoreError::Sync {
-        path: path.to_owned(),
-        source,
     }
 }
