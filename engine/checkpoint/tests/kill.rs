@@ -46,8 +46,17 @@ fn write_until_killed(dir: &Path, backend: Backend) {
     }
 }
 
-/// Runs `test` in a process of its own, kills it after `delay` and returns what it last reported.
-fn run_and_kill(test: &str, dir: &Path, backend: Backend, delay: Duration) -> u64 {
+/// When a process is killed.
+#[derive(Clone, Copy)]
+enum When {
+    /// This long after its start.
+    AfterStart(Duration),
+    /// This long after its first report.
+    AfterReport(Duration),
+}
+
+/// Runs `test` in a process of its own, kills it and returns what it last reported.
+fn run_and_kill(test: &str, dir: &Path, backend: Backend, when: When) -> u64 {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(DIR_KEY, dir)
@@ -56,17 +65,23 @@ fn run_and_kill(test: &str, dir: &Path, backend: Backend, delay: Duration) -> u6
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap());
-    let reports = thread::spawn(move || {
-        let lines = lines.lines().map_while(Result::ok);
-        let numbers = lines.filter_map(|line| line.strip_prefix("written ")?.parse().ok());
-        // The last line may be cut off; a number without its end is smaller.
-        numbers.max().unwrap_or(0)
-    });
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The last line may be cut off; a number without its end is smaller.
+    let mut reports = lines
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("written ")?.parse().ok());
+    let delay = match when {
+        When::AfterStart(delay) => delay,
+        When::AfterReport(delay) => {
+            reports.next().expect("it reports");
+            delay
+        }
+    };
+    let rest = thread::spawn(move || reports.max().unwrap_or(0));
     thread::sleep(delay);
     child.kill().unwrap();
     assert!(!child.wait().unwrap().success());
-    reports.join().unwrap()
+    rest.join().unwrap()
 }
 
 fn check_killed_writer(backend: Backend) {
@@ -74,13 +89,16 @@ fn check_killed_writer(backend: Backend) {
     let mut written = 0;
     let mut moves = 0;
     for round in 0..kills() {
-        // Early ones hit the start, later ones the writing.
-        let delay = Duration::from_micros(5000 + mix(round) % 150_000);
+        let delay = |max| Duration::from_micros(mix(round) % max);
+        let when = match round % 4 {
+            0 => When::AfterStart(delay(150_000)),
+            _ => When::AfterReport(delay(50_000)),
+        };
         let reported = run_and_kill(
             "killed_writer_leaves_a_whole_checkpoint",
             dir.path(),
             backend,
-            delay,
+            when,
         );
         let (sequence, outcome) = check_whole(&config(dir.path(), backend), &format!("round {round}"));
         assert_eq!(outcome.refused, [], "round {round}");
@@ -110,6 +128,7 @@ fn killed_writer_leaves_a_whole_checkpoint() {
 fn open_until_killed(dir: &Path, backend: Backend) {
     let config = config(dir, backend);
     let model = Model::at(40);
+    println!("written 0");
     loop {
         write(&mut Writer::new(&config, &identity()), &model);
     }
@@ -126,13 +145,8 @@ fn check_killed_opener(backend: Backend) {
     }
     drop(writer);
     for round in 0..kills() {
-        let delay = Duration::from_micros(3000 + mix(round) % 60_000);
-        run_and_kill(
-            "killed_while_it_opens_nothing_is_lost",
-            dir.path(),
-            backend,
-            delay,
-        );
+        let when = When::AfterReport(Duration::from_micros(mix(round) % 60_000));
+        run_and_kill("killed_while_it_opens_nothing_is_lost", dir.path(), backend, when);
         let (sequence, outcome) = check_whole(&config, &format!("round {round}"));
         assert_eq!((sequence, outcome.refused.len()), (40, 0), "round {round}");
     }
