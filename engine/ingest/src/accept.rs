@@ -15,7 +15,7 @@
 
 use pinion_journal::Entry;
 use pinion_runtime::control::IngestGate;
-use pinion_runtime::counters::Counters;
+use pinion_runtime::counters::{Counter, Counters};
 use pinion_runtime::faults::{ErrorLog, Fault, FaultKind};
 use pinion_runtime::names::NameTable;
 use pinion_runtime::ring::{EntryProducer, Producer, lines_needed};
@@ -24,6 +24,7 @@ use pinion_schemas::records::{
     EntryHeader, MarketRecord, Origin, PaymentRecord, RejectRecord, decision_flag, entry_kind, fresh,
 };
 use pinion_schemas::wire::{self, Frame, FrameHeader, Lane, Limits, RejectReason};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::config::{IngestConfig, TableConfig, WhenFull};
 use crate::counters::{LaneCounters, RefusalCounters, TableCounters};
@@ -78,18 +79,29 @@ enum Outcome {
     Duplicate { sequence: u64 },
 }
 
+/// The numbers of the last frame of a lane that was accepted or recorded; all 0 before the first.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Last {
+    pub(crate) sequence: u64,
+    pub(crate) input_index: u64,
+    /// Unit: ns since the Unix epoch. Clock: the engine's.
+    pub(crate) stamp_ns: i64,
+}
+
 /// What both lanes have.
-struct LaneState {
+pub(crate) struct LaneState {
     lane: Lane,
-    sessions: Sessions,
-    /// The last sequence given.
-    sequence: u64,
+    pub(crate) sessions: Sessions,
+    pub(crate) last: Last,
     counters: LaneCounters,
 }
 
 /// A table of ids with its name and counters.
-struct Table {
-    ids: IdTable,
+pub(crate) struct Table {
+    pub(crate) ids: IdTable,
+    /// What its counters begin with, and the name of its regions.
+    pub(crate) name: &'static str,
     field: Field,
     counters: TableCounters,
 }
@@ -101,8 +113,11 @@ struct MarketLane {
     output: Producer<MarketRecord>,
 }
 
-struct PaymentLane {
-    state: LaneState,
+pub(crate) struct PaymentLane {
+    pub(crate) state: LaneState,
+    /// Recorded inputs up to this sequence are known already.
+    resumed_sequence: u64,
+    recorded_skipped: Counter,
     customers: Table,
     terminals: Table,
     cards: Table,
@@ -135,7 +150,7 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
-    /// Takes all memory.
+    /// Reserves all memory; a page of it is taken when it is first written.
     pub(crate) fn new(config: &IngestConfig, ports: Ports, counters: &Counters) -> Result<Self, IngestError> {
         config.validate()?;
         let limits = Limits {
@@ -206,42 +221,19 @@ impl Acceptor {
         }
     }
 
-    /// Takes one input from the journal. One that this configuration does not accept is counted; the numbers
-    /// of those after it stay as they were recorded.
-    pub(crate) fn take_recorded(&mut self, entry: &Entry<'_>) {
-        let EntryHeader {
-            input_index,
-            sequence,
-            stamp_ns,
-            lane,
-            ..
-        } = *entry.header;
-        let lane = Lane(lane);
-        let source = Source::Recorded {
-            input_index,
-            sequence,
-        };
-        let arrival = Arrival {
-            bytes: entry.payload,
-            stamp_ns,
-            source,
-        };
-        let outcome = self.accept(lane, arrival);
-        self.stamp_ns = self.stamp_ns.max(stamp_ns);
-        self.input_index = input_index;
-        self.state_mut(lane).sequence = sequence;
-        match outcome {
-            Ok(Outcome::Accepted { .. }) => self.state(lane).counters.recorded.increment(),
-            Ok(Outcome::Duplicate { .. }) | Err(_) => {
-                self.state(lane).counters.recorded_refused.increment();
-                self.record(FaultKind::RecordedRefused, input_index);
-            }
+    /// Takes all memory now, so that no frame waits for the system.
+    pub(crate) fn prefault(&mut self) {
+        self.market.state.sessions.prefault();
+        self.market.instruments.ids.prefault();
+        self.payments.state.sessions.prefault();
+        for table in self.payments.tables_mut() {
+            table.ids.prefault();
         }
     }
 
     /// Sequence of the last event of `lane` that was accepted.
     pub(crate) fn sequence(&self, lane: Lane) -> u64 {
-        self.state(lane).sequence
+        self.state(lane).last.sequence
     }
 
     /// The dense number of a payment's entity, or [`DENSE_ID_NONE`]; nothing is changed.
@@ -254,11 +246,68 @@ impl Acceptor {
         }
     }
 
+    /// What the payment lane knows.
+    pub(crate) fn payments(&self) -> &PaymentLane {
+        &self.payments
+    }
+
+    /// What the payment lane knows, to be filled; then [`Self::resume_payments`].
+    pub(crate) fn payments_mut(&mut self) -> &mut PaymentLane {
+        &mut self.payments
+    }
+
+    /// Goes on behind what was filled in: recorded payments up to `sequence`, its last one, are passed over.
+    pub(crate) fn resume_payments(&mut self, sequence: u64) {
+        self.payments.resume(sequence);
+        self.input_index = self.input_index.max(self.payments.state.last.input_index);
+        self.stamp_ns = self.stamp_ns.max(self.payments.state.last.stamp_ns);
+    }
+
+    /// Takes one input from the journal. One that this configuration does not accept is counted; the numbers
+    /// of those after it stay as they were recorded. One that was known at the resumption is passed over.
+    pub(crate) fn take_recorded(&mut self, entry: &Entry<'_>) {
+        let header = entry.header;
+        let lane = Lane(header.lane);
+        if lane == Lane::Payment && header.sequence <= self.payments.resumed_sequence {
+            self.payments.recorded_skipped.increment();
+        } else {
+            let outcome = self.accept_recorded(lane, entry);
+            self.state_mut(lane).last = Last::recorded(header);
+            self.count_recorded(lane, outcome, header.input_index);
+        }
+        self.stamp_ns = self.stamp_ns.max(header.stamp_ns);
+        self.input_index = header.input_index;
+    }
+
     /// From here on frames are live. A journal without inputs counts as none.
     pub(crate) fn end_recovery(&mut self) {
         if self.input_index > 0 {
             self.market.state.sessions.end_recovery();
             self.payments.state.sessions.end_recovery();
+        }
+    }
+
+    fn accept_recorded(&mut self, lane: Lane, entry: &Entry<'_>) -> Result<Outcome, Refusal> {
+        let source = Source::Recorded {
+            input_index: entry.header.input_index,
+            sequence: entry.header.sequence,
+        };
+        let arrival = Arrival {
+            bytes: entry.payload,
+            stamp_ns: entry.header.stamp_ns,
+            source,
+        };
+        self.accept(lane, arrival)
+    }
+
+    fn count_recorded(&self, lane: Lane, outcome: Result<Outcome, Refusal>, input_index: u64) {
+        let counters = &self.state(lane).counters;
+        match outcome {
+            Ok(Outcome::Accepted { .. }) => counters.recorded.increment(),
+            Ok(Outcome::Duplicate { .. }) | Err(_) => {
+                counters.recorded_refused.increment();
+                self.record(FaultKind::RecordedRefused, input_index);
+            }
         }
     }
 
@@ -380,7 +429,7 @@ impl MarketLane {
         };
         Self {
             state: LaneState::new(Lane::Market, "market", config, counters),
-            instruments: Table::new(&table, Field::Instrument, "instruments", counters),
+            instruments: Table::new(&table, Field::Instrument, "ingest.instruments", counters),
             names,
             output,
         }
@@ -425,12 +474,14 @@ impl PaymentLane {
     fn new(config: &IngestConfig, output: Producer<PaymentRecord>, counters: &Counters) -> Self {
         Self {
             state: LaneState::new(Lane::Payment, "payment", config, counters),
-            customers: Table::new(&config.customers, Field::Customer, "customers", counters),
-            terminals: Table::new(&config.terminals, Field::Terminal, "terminals", counters),
-            cards: Table::new(&config.cards, Field::Card, "cards", counters),
-            merchants: Table::new(&config.merchants, Field::Merchant, "merchants", counters),
-            devices: Table::new(&config.devices, Field::Device, "devices", counters),
-            accounts: Table::new(&config.accounts, Field::Account, "accounts", counters),
+            resumed_sequence: 0,
+            recorded_skipped: counters.counter("ingest.payment.recorded_skipped"),
+            customers: Table::new(&config.customers, Field::Customer, "ingest.customers", counters),
+            terminals: Table::new(&config.terminals, Field::Terminal, "ingest.terminals", counters),
+            cards: Table::new(&config.cards, Field::Card, "ingest.cards", counters),
+            merchants: Table::new(&config.merchants, Field::Merchant, "ingest.merchants", counters),
+            devices: Table::new(&config.devices, Field::Device, "ingest.devices", counters),
+            accounts: Table::new(&config.accounts, Field::Account, "ingest.accounts", counters),
             output,
         }
     }
@@ -467,7 +518,8 @@ impl PaymentLane {
         Ok(Outcome::Accepted { origin, standing })
     }
 
-    fn tables(&self) -> [&Table; 6] {
+    /// The tables in the order of their regions.
+    pub(crate) fn tables(&self) -> [&Table; 6] {
         [
             &self.customers,
             &self.terminals,
@@ -476,6 +528,35 @@ impl PaymentLane {
             &self.devices,
             &self.accounts,
         ]
+    }
+
+    /// As [`Self::tables`].
+    pub(crate) fn tables_mut(&mut self) -> [&mut Table; 6] {
+        self.state_and_tables_mut().1
+    }
+
+    /// Everything that is kept, to be filled.
+    pub(crate) fn state_and_tables_mut(&mut self) -> (&mut LaneState, [&mut Table; 6]) {
+        let tables = [
+            &mut self.customers,
+            &mut self.terminals,
+            &mut self.cards,
+            &mut self.merchants,
+            &mut self.devices,
+            &mut self.accounts,
+        ];
+        (&mut self.state, tables)
+    }
+
+    fn resume(&mut self, sequence: u64) {
+        assert_eq!(
+            sequence, self.state.last.sequence,
+            "a state is of the sequence that it was kept with"
+        );
+        self.resumed_sequence = sequence;
+        self.state.sessions.resume();
+        self.state.count_publishers();
+        self.tables().into_iter().for_each(Table::count_ids);
     }
 
     /// Looks every name up; a full table refuses before any is changed.
@@ -554,7 +635,7 @@ impl LaneState {
         Self {
             lane,
             sessions: Sessions::new(config.publishers_max as usize),
-            sequence: 0,
+            last: Last::default(),
             counters: LaneCounters::new(counters, name),
         }
     }
@@ -571,7 +652,7 @@ impl LaneState {
     /// Gives the frame its numbers and takes note of its publisher.
     fn enter(&mut self, header: &FrameHeader, kind: u8, arrival: Arrival<'_>, next_index: u64) -> Origin {
         let (sequence, input_index, flags) = match arrival.source {
-            Source::Live => (self.sequence + 1, next_index, 0),
+            Source::Live => (self.last.sequence + 1, next_index, 0),
             Source::Recorded {
                 input_index,
                 sequence,
@@ -582,10 +663,14 @@ impl LaneState {
             session: header.publisher_session(),
             sequence: header.publisher_sequence(),
         };
-        self.sequence = sequence;
+        self.last = Last {
+            sequence,
+            input_index,
+            stamp_ns: arrival.stamp_ns,
+        };
         self.sessions
             .accept(identity, matches!(arrival.source, Source::Live));
-        self.counters.publishers.set(self.sessions.len() as u64);
+        self.count_publishers();
         Origin {
             sequence,
             input_index,
@@ -601,12 +686,27 @@ impl LaneState {
             reserved: [0; 7],
         }
     }
+
+    fn count_publishers(&self) {
+        self.counters.publishers.set(self.sessions.len() as u64);
+    }
+}
+
+impl Last {
+    fn recorded(header: &EntryHeader) -> Self {
+        Self {
+            sequence: header.sequence,
+            input_index: header.input_index,
+            stamp_ns: header.stamp_ns,
+        }
+    }
 }
 
 impl Table {
-    fn new(config: &TableConfig, field: Field, name: &str, counters: &Counters) -> Self {
+    fn new(config: &TableConfig, field: Field, name: &'static str, counters: &Counters) -> Self {
         Self {
             ids: IdTable::new(config.ids_max, config.when_full),
+            name,
             field,
             counters: TableCounters::new(counters, name),
         }
@@ -628,9 +728,13 @@ impl Table {
                 now_ns,
             );
         } else if interned.is_fresh {
-            self.counters.ids.set(u64::from(self.ids.len()));
+            self.count_ids();
         }
         interned
+    }
+
+    fn count_ids(&self) {
+        self.counters.ids.set(u64::from(self.ids.len()));
     }
 }
 

@@ -7,6 +7,7 @@ use pinion_journal::Reader;
 use pinion_runtime::agent::Agent;
 use pinion_runtime::control::IngestGate;
 use pinion_runtime::counters::{Counter, Counters};
+use pinion_runtime::state::State;
 use pinion_schemas::wire::Lane;
 use pinion_transport::{Bus, Health, Link, Subscription as _};
 
@@ -58,7 +59,8 @@ impl<B: Bus> IngestAgent<B> {
         counters: &Counters,
     ) -> Result<Self, IngestError> {
         let gate = ports.gate.clone();
-        let acceptor = Acceptor::new(config, ports, counters)?;
+        let mut acceptor = Acceptor::new(config, ports, counters)?;
+        acceptor.prefault();
         let counters = AgentCounters::new(counters);
         counters.recovering.set(u64::from(recorded.is_some()));
         Ok(Self {
@@ -76,6 +78,26 @@ impl<B: Bus> IngestAgent<B> {
     #[must_use]
     pub fn is_recovering(&self) -> bool {
         self.recorded.is_some()
+    }
+
+    /// What the payment lane knows: its ids, its publishers, how far it came.
+    #[must_use]
+    pub fn payments_state(&self) -> &dyn State {
+        self.acceptor.payments()
+    }
+
+    /// The same, to be filled with what was read under a configuration of the same
+    /// [`IngestConfig::payments_layout`], before the first duty cycle; then [`Self::resume_payments`].
+    pub fn payments_state_mut(&mut self) -> &mut dyn State {
+        self.acceptor.payments_mut()
+    }
+
+    /// Goes on behind the state that was filled in: recorded payments up to `sequence` are counted and passed over,
+    /// everything else goes as after a run over all that is recorded. Market inputs are all run.
+    ///
+    /// Panics: if `sequence` is not that of the last payment in the state.
+    pub fn resume_payments(&mut self, sequence: u64) {
+        self.acceptor.resume_payments(sequence);
     }
 
     /// Feeds up to a batch of recorded inputs.

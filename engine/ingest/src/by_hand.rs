@@ -12,6 +12,7 @@ use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::names::NameTable;
 use pinion_runtime::ring::{Consumer, ring};
+use pinion_runtime::state::State;
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::PaymentRecord;
 use pinion_schemas::wire::Lane;
@@ -32,7 +33,7 @@ pub struct ByHand {
 }
 
 impl ByHand {
-    /// Takes the memory of the payment lane.
+    /// Reserves the memory of the payment lane; a page of it is taken when it is first written.
     ///
     /// # Errors
     /// A value of `config` is out of its range.
@@ -74,6 +75,24 @@ impl ByHand {
         }
         self.acceptor.take_recorded(entry);
         self.records.try_pop()
+    }
+
+    /// What is known of the payments taken: as [`IngestAgent::payments_state`](crate::IngestAgent::payments_state).
+    #[must_use]
+    pub fn payments_state(&self) -> &dyn State {
+        self.acceptor.payments()
+    }
+
+    /// The same, to be filled before anything is taken; then [`Self::resume_payments`].
+    pub fn payments_state_mut(&mut self) -> &mut dyn State {
+        self.acceptor.payments_mut()
+    }
+
+    /// Goes on behind the state that was filled in: payments up to `sequence` are passed over.
+    ///
+    /// Panics: if `sequence` is not that of the last payment in the state.
+    pub fn resume_payments(&mut self, sequence: u64) {
+        self.acceptor.resume_payments(sequence);
     }
 
     /// Sequence of the last payment taken.

@@ -103,10 +103,10 @@ pub(crate) struct TableCounters {
 }
 
 impl TableCounters {
-    pub(crate) fn new(counters: &Counters, table: &str) -> Self {
+    pub(crate) fn new(counters: &Counters, name: &str) -> Self {
         Self {
-            ids: counters.counter(&format!("ingest.{table}.ids")),
-            evicted: counters.counter(&format!("ingest.{table}.evicted")),
+            ids: counters.counter(&format!("{name}.ids")),
+            evicted: counters.counter(&format!("{name}.evicted")),
         }
     }
 }

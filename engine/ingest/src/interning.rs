@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   name ──hash──▶ buckets (open addressing, half full at most)
-//!                     │ dense id
+//!                     │ slot = dense id + 1
 //!                     ▼
 //!                  entries: name, hash, neighbours in the order of use
 //!                     oldest ◀──▶ … ◀──▶ newest          (only if the oldest idle may be evicted)
@@ -11,15 +11,21 @@
 //! Finding a place and taking it are two steps ([`IdTable::find`], [`IdTable::commit`]), so that an event
 //! that is refused because another table is full leaves no trace in this one.
 //!
+//! Slot 0 holds no name and stands for "none" in buckets and links, so that a table without names is zero bytes,
+//! which the system gives without taking memory until they are written.
+//!
 //! Invariant: which number a name has is a function of the names committed before it, in their order. The
 //! hash decides where a name stands in memory and nothing else.
 
 use std::hash::{BuildHasher, Hasher as _};
 
 use foldhash::fast::FixedState;
+use pinion_runtime::state::{Region, RegionMut};
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
+use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
 
 use crate::config::WhenFull;
+use crate::memory;
 
 /// The most names that a table can hold.
 pub const IDS_MAX: u32 = 1 << 26;
@@ -27,11 +33,11 @@ pub const IDS_MAX: u32 = 1 << 26;
 /// Fixed, so that two runs over the same names also touch the same memory.
 const HASH_SEED: u64 = 0x5049_4E49_4F4E_0001;
 
-/// A bucket that holds nothing. A used one holds the hash in the upper half and the dense id in the lower.
-const EMPTY: u64 = u64::MAX;
+/// A bucket that holds nothing. A used one holds the hash in the upper half and the slot in the lower.
+const EMPTY: u64 = 0;
 
 /// No neighbour in the order of use.
-const NOWHERE: u32 = u32::MAX;
+const NOWHERE: u32 = 0;
 
 /// What [`IdTable::find`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,52 +65,91 @@ pub struct Interned {
     pub is_evicted: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A name in its slot.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 struct Entry {
     id: Id,
     hash: u32,
+    /// The slot of the name used before it.
     older: u32,
+    /// The slot of the name used after it.
     newer: u32,
 }
 
 const _: () = assert!(size_of::<Entry>() == 48);
 
+/// What is known of the whole table.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Head {
+    /// Names that have a number.
+    len: u32,
+    /// The slot of the name unused for longest.
+    oldest: u32,
+    /// The slot of the name used last.
+    newest: u32,
+}
+
 /// Names of one kind and their dense numbers, `0..ids_max`.
 ///
-/// Memory: 48 bytes per name and 16 to 32 for its buckets, all taken and touched in [`IdTable::new`].
+/// Memory: 48 bytes per name and 16 to 32 for its buckets, all reserved in [`IdTable::new`]; a page of it is taken
+/// when it is first written, or at once by [`IdTable::prefault`].
 #[derive(Debug)]
 pub struct IdTable {
     buckets: Vec<u64>,
+    /// One more than names.
     entries: Vec<Entry>,
-    /// Names that have a number.
-    len: u32,
+    head: Head,
     may_evict: bool,
-    oldest: u32,
-    newest: u32,
     hasher: FixedState,
 }
 
 impl IdTable {
-    /// Takes the memory for `ids_max` names, 1 to [`IDS_MAX`].
+    /// Reserves the memory for `ids_max` names, 1 to [`IDS_MAX`]. Panics: if there is none.
     #[must_use]
     pub fn new(ids_max: u32, when_full: WhenFull) -> Self {
         assert!(ids_max > 0);
         assert!(ids_max <= IDS_MAX);
-        let nothing = Entry {
-            id: Id::NONE,
-            hash: 0,
-            older: NOWHERE,
-            newer: NOWHERE,
-        };
+        let bucket_count = (ids_max as usize * 2).next_power_of_two();
+        let entry_count = ids_max as usize + 1;
         Self {
-            buckets: vec![EMPTY; (ids_max as usize * 2).next_power_of_two()],
-            entries: vec![nothing; ids_max as usize],
-            len: 0,
+            buckets: u64::new_vec_zeroed(bucket_count).expect("there is memory for the buckets"),
+            entries: Entry::new_vec_zeroed(entry_count).expect("there is memory for the names"),
+            head: Head::default(),
             may_evict: when_full == WhenFull::EvictOldestIdle,
-            oldest: NOWHERE,
-            newest: NOWHERE,
             hasher: FixedState::with_seed(HASH_SEED),
         }
+    }
+
+    /// Takes all memory now, so that no later commit waits for the system. Changes nothing.
+    pub fn prefault(&mut self) {
+        memory::touch(self.buckets.as_mut_bytes());
+        memory::touch(self.entries.as_mut_bytes());
+    }
+
+    /// All that the table knows, for tables of the same `ids_max` and `when_full`: regions `name` 0 to 2.
+    pub fn regions(&self, name: &'static str) -> [Region<'_>; 3] {
+        memory::regions(
+            name,
+            [
+                self.head.as_bytes(),
+                self.buckets.as_bytes(),
+                self.entries.as_bytes(),
+            ],
+        )
+    }
+
+    /// The same regions, to be filled.
+    pub fn regions_mut(&mut self, name: &'static str) -> [RegionMut<'_>; 3] {
+        memory::regions_mut(
+            name,
+            [
+                self.head.as_mut_bytes(),
+                self.buckets.as_mut_bytes(),
+                self.entries.as_mut_bytes(),
+            ],
+        )
     }
 
     /// Looks a name up, without changing anything.
@@ -119,8 +164,8 @@ impl IdTable {
             if bucket == EMPTY {
                 return self.place_of_new(hash);
             }
-            if hash_of(bucket) == hash && self.entries[dense_of(bucket) as usize].id == *id {
-                return Place::Known(dense_of(bucket));
+            if hash_of(bucket) == hash && self.entries[slot_of(bucket)].id == *id {
+                return Place::Known(slot_of(bucket) as u32 - 1);
             }
             index = self.next(index);
         }
@@ -143,7 +188,7 @@ impl IdTable {
     pub fn commit(&mut self, id: &Id, place: Place) -> Interned {
         match place {
             Place::Known(dense) => {
-                self.touch(dense);
+                self.touch(dense as usize + 1);
                 Interned {
                     dense,
                     is_fresh: false,
@@ -151,9 +196,9 @@ impl IdTable {
                 }
             }
             Place::New(hash) => {
-                let dense = self.len;
-                self.len += 1;
-                self.give(dense, id, hash);
+                let dense = self.head.len;
+                self.head.len += 1;
+                self.give(dense as usize + 1, id, hash);
                 Interned {
                     dense,
                     is_fresh: true,
@@ -161,11 +206,11 @@ impl IdTable {
                 }
             }
             Place::Evicting(hash) => {
-                let dense = self.oldest;
-                self.remove(dense);
-                self.give(dense, id, hash);
+                let slot = self.head.oldest as usize;
+                self.remove(slot);
+                self.give(slot, id, hash);
                 Interned {
-                    dense,
+                    dense: slot as u32 - 1,
                     is_fresh: true,
                     is_evicted: true,
                 }
@@ -182,19 +227,19 @@ impl IdTable {
     /// Names that have a number now.
     #[must_use]
     pub fn len(&self) -> u32 {
-        self.len
+        self.head.len
     }
 
     /// Whether no name has a number yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.head.len == 0
     }
 
     /// Names at most.
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        self.entries.len() as u32
+        self.entries.len() as u32 - 1
     }
 
     fn hash(&self, id: &Id) -> u32 {
@@ -212,7 +257,7 @@ impl IdTable {
     }
 
     fn place_of_new(&self, hash: u32) -> Place {
-        if self.len < self.capacity() {
+        if self.head.len < self.capacity() {
             Place::New(hash)
         } else if self.may_evict {
             Place::Evicting(hash)
@@ -221,30 +266,30 @@ impl IdTable {
         }
     }
 
-    fn give(&mut self, dense: u32, id: &Id, hash: u32) {
+    fn give(&mut self, slot: usize, id: &Id, hash: u32) {
         let mut index = self.home(hash);
         while self.buckets[index] != EMPTY {
             index = self.next(index);
         }
-        self.buckets[index] = bucket(hash, dense);
-        let entry = &mut self.entries[dense as usize];
+        self.buckets[index] = bucket(hash, slot);
+        let entry = &mut self.entries[slot];
         entry.id = *id;
         entry.hash = hash;
         if self.may_evict {
-            self.link_newest(dense);
+            self.link_newest(slot);
         }
     }
 
-    fn touch(&mut self, dense: u32) {
-        if self.may_evict && self.newest != dense {
-            self.unlink(dense);
-            self.link_newest(dense);
+    fn touch(&mut self, slot: usize) {
+        if self.may_evict && self.head.newest as usize != slot {
+            self.unlink(slot);
+            self.link_newest(slot);
         }
     }
 
-    fn remove(&mut self, dense: u32) {
-        self.unlink(dense);
-        let wanted = bucket(self.entries[dense as usize].hash, dense);
+    fn remove(&mut self, slot: usize) {
+        self.unlink(slot);
+        let wanted = bucket(self.entries[slot].hash, slot);
         let mut index = self.home(hash_of(wanted));
         while self.buckets[index] != wanted {
             index = self.next(index);
@@ -269,41 +314,41 @@ impl IdTable {
         self.buckets[gap] = EMPTY;
     }
 
-    fn unlink(&mut self, dense: u32) {
-        let Entry { older, newer, .. } = self.entries[dense as usize];
+    fn unlink(&mut self, slot: usize) {
+        let Entry { older, newer, .. } = self.entries[slot];
         match older {
-            NOWHERE => self.oldest = newer,
+            NOWHERE => self.head.oldest = newer,
             older => self.entries[older as usize].newer = newer,
         }
         match newer {
-            NOWHERE => self.newest = older,
+            NOWHERE => self.head.newest = older,
             newer => self.entries[newer as usize].older = older,
         }
     }
 
-    fn link_newest(&mut self, dense: u32) {
-        let older = self.newest;
-        let entry = &mut self.entries[dense as usize];
+    fn link_newest(&mut self, slot: usize) {
+        let older = self.head.newest;
+        let entry = &mut self.entries[slot];
         entry.older = older;
         entry.newer = NOWHERE;
         match older {
-            NOWHERE => self.oldest = dense,
-            older => self.entries[older as usize].newer = dense,
+            NOWHERE => self.head.oldest = slot as u32,
+            older => self.entries[older as usize].newer = slot as u32,
         }
-        self.newest = dense;
+        self.head.newest = slot as u32;
     }
 }
 
-fn bucket(hash: u32, dense: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(dense)
+fn bucket(hash: u32, slot: usize) -> u64 {
+    u64::from(hash) << 32 | slot as u64
 }
 
 fn hash_of(bucket: u64) -> u32 {
     (bucket >> 32) as u32
 }
 
-fn dense_of(bucket: u64) -> u32 {
-    bucket as u32
+fn slot_of(bucket: u64) -> usize {
+    bucket as u32 as usize
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! Start at [`IngestAgent`]. `accept` is the way of one frame; [`sessions`] tells new frames from those that
 //! came before, [`ByHand`] takes recorded payments the same way without a bus;
 //! [`interning`] gives names their numbers, [`refusal`] says why a frame is not accepted and
-//! [`dead_letters`] keeps it.
+//! [`dead_letters`] keeps it. `state` shows what the payment lane knows as plain memory: checkpoints are made of it.
 //!
 //! A publisher that resumes its session is not decided again for what was accepted: frames at or below its
 //! last accepted sequence are duplicates. Sequences are counted for each stream separately.
@@ -27,9 +27,11 @@ pub mod dead_letters;
 pub mod error;
 pub mod interning;
 mod market;
+mod memory;
 mod payment;
 pub mod refusal;
 pub mod sessions;
+mod state;
 
 pub use accept::Ports;
 pub use agent::{IngestAgent, Intake};

@@ -14,6 +14,11 @@
 //! Invariant: what is a duplicate is a function of the accepted frames alone. The live run and its replay
 //! agree on it, though only the live run has seen the refused ones.
 
+use pinion_runtime::state::{Region, RegionMut};
+use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
+
+use crate::memory;
+
 /// Who sent a frame, and where it stands in the sender's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -49,45 +54,85 @@ pub struct Standing {
 }
 
 /// The count of one session.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 struct Count {
     session: u64,
-    /// The last frame accepted.
+    /// The last frame accepted; 0: there was no such session.
     accepted: u64,
     /// The last frame seen, accepted or refused.
     seen: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
 struct Publisher {
     publisher_id: u32,
-    /// A frame has come live, after the recorded ones if there were any.
-    is_live: bool,
+    /// 1: a frame has come live, after the recorded ones if there were any. Else 0.
+    live: u32,
     present: Count,
-    former: Option<Count>,
+    former: Count,
+}
+
+const _: () = assert!(size_of::<Publisher>() == 56);
+
+/// How much of the table is in use.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Head {
+    /// Publishers known; they stand first.
+    len: u32,
+    /// The publisher that came last.
+    last_index: u32,
 }
 
 /// The publishers of one lane.
 ///
-/// Memory: 80 bytes per publisher, taken in [`Sessions::new`]. Cost: a scan over the publishers, begun at the
+/// Memory: 56 bytes per publisher, reserved in [`Sessions::new`]. Cost: a scan over the publishers, begun at the
 /// one that came last.
 #[derive(Debug)]
 pub struct Sessions {
+    head: Head,
+    /// As many as can be known, in the order in which they came.
     publishers: Vec<Publisher>,
-    publishers_max: usize,
-    last_index: usize,
     is_after_recovery: bool,
 }
 
 impl Sessions {
-    /// Takes the memory for `publishers_max` publishers.
+    /// Reserves the memory for `publishers_max` publishers, fewer than 2³². Panics: if there is none.
     #[must_use]
     pub fn new(publishers_max: usize) -> Self {
+        let publishers = Publisher::new_vec_zeroed(publishers_max);
         Self {
-            publishers: Vec::with_capacity(publishers_max),
-            publishers_max,
-            last_index: 0,
+            head: Head::default(),
+            publishers: publishers.expect("there is memory for the publishers"),
             is_after_recovery: false,
+        }
+    }
+
+    /// Takes all memory now, so that no later frame waits for the system. Changes nothing.
+    pub fn prefault(&mut self) {
+        memory::touch(self.publishers.as_mut_bytes());
+    }
+
+    /// All that was learnt of the publishers, for tables of the same size: regions `name` 0 and 1.
+    pub fn regions(&self, name: &'static str) -> [Region<'_>; 2] {
+        memory::regions(name, [self.head.as_bytes(), self.publishers.as_bytes()])
+    }
+
+    /// The same regions, to be filled; then [`Self::resume`].
+    pub fn regions_mut(&mut self, name: &'static str) -> [RegionMut<'_>; 2] {
+        memory::regions_mut(name, [self.head.as_mut_bytes(), self.publishers.as_mut_bytes()])
+    }
+
+    /// Makes of what was filled in what the recorded frames alone would have left: no frame has come live yet,
+    /// and of refused ones, which are not recorded, nothing is known.
+    pub fn resume(&mut self) {
+        let len = self.len();
+        for publisher in &mut self.publishers[..len] {
+            publisher.live = 0;
+            publisher.present.seen = publisher.present.accepted;
+            publisher.former.seen = publisher.former.accepted;
         }
     }
 
@@ -98,7 +143,7 @@ impl Sessions {
             return self.judge_stranger(identity);
         };
         let publisher = &self.publishers[index];
-        let is_first_after_recovery = self.is_after_recovery && !publisher.is_live;
+        let is_first_after_recovery = self.is_after_recovery && publisher.live == 0;
         match publisher.count_of(identity.session) {
             Some(count) if identity.sequence <= count.accepted => Verdict::Duplicate,
             count => Verdict::New(Standing {
@@ -115,9 +160,9 @@ impl Sessions {
             Some(index) => index,
             None => self.admit(identity.publisher_id),
         };
-        self.last_index = index;
+        self.head.last_index = index as u32;
         let publisher = &mut self.publishers[index];
-        publisher.is_live |= is_live;
+        publisher.live |= u32::from(is_live);
         let count = publisher.enter(identity.session);
         count.accepted = identity.sequence;
         count.seen = count.seen.max(identity.sequence);
@@ -143,17 +188,17 @@ impl Sessions {
     /// Publishers known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.publishers.len()
+        self.head.len as usize
     }
 
     /// Whether no publisher is known yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.publishers.is_empty()
+        self.head.len == 0
     }
 
     fn judge_stranger(&self, identity: Identity) -> Verdict {
-        if self.publishers.len() == self.publishers_max {
+        if self.len() == self.publishers.len() {
             return Verdict::Full;
         }
         Verdict::New(Standing {
@@ -165,33 +210,36 @@ impl Sessions {
 
     fn index_of(&self, publisher_id: u32) -> Option<usize> {
         let is_it = |publisher: &Publisher| publisher.publisher_id == publisher_id;
-        if self.publishers.get(self.last_index).is_some_and(is_it) {
-            return Some(self.last_index);
+        let (known, last_index) = (&self.publishers[..self.len()], self.head.last_index as usize);
+        if known.get(last_index).is_some_and(is_it) {
+            return Some(last_index);
         }
-        self.publishers.iter().position(is_it)
+        known.iter().position(is_it)
     }
 
     fn admit(&mut self, publisher_id: u32) -> usize {
+        let index = self.len();
         assert!(
-            self.publishers.len() < self.publishers_max,
+            index < self.publishers.len(),
             "a full table refuses before it admits"
         );
-        self.publishers.push(Publisher {
-            publisher_id,
-            is_live: false,
-            present: Count::default(),
-            former: None,
-        });
-        self.publishers.len() - 1
+        self.publishers[index].publisher_id = publisher_id;
+        self.head.len += 1;
+        index
+    }
+}
+
+impl Count {
+    fn is_of(&self, session: u64) -> bool {
+        self.session == session && self.accepted > 0
     }
 }
 
 impl Publisher {
     fn count_of(&self, session: u64) -> Option<&Count> {
-        [Some(&self.present), self.former.as_ref()]
+        [&self.present, &self.former]
             .into_iter()
-            .flatten()
-            .find(|count| count.session == session && count.accepted > 0)
+            .find(|count| count.is_of(session))
     }
 
     /// Makes `session` the present one and returns its count.
@@ -199,12 +247,13 @@ impl Publisher {
         if self.present.accepted == 0 {
             self.present.session = session;
         } else if self.present.session != session {
-            let known = self.former.filter(|former| former.session == session);
-            self.former = Some(self.present);
-            self.present = known.unwrap_or(Count {
+            let begun = Count {
                 session,
                 ..Count::default()
-            });
+            };
+            let known = Some(self.former).filter(|former| former.is_of(session));
+            self.former = self.present;
+            self.present = known.unwrap_or(begun);
         }
         &mut self.present
     }

@@ -4,41 +4,12 @@ mod common;
 
 use std::path::Path;
 
-use common::{Rig, Rings, config, frame, id, payment_frame, quote, quote_frame, stamp};
+use common::{Rig, Rings, config, frame, id, payment_frame, quote, quote_frame, stamp, write_journal};
 use pinion_ingest::IngestConfig;
 use pinion_ingest::config::{TableConfig, WhenFull};
-use pinion_journal::{Identity, JournalAgent, JournalConfig, Reader, recover};
-use pinion_runtime::agent::Agent as _;
-use pinion_runtime::counters::Counters;
-use pinion_runtime::faults::{ErrorLog, FaultKind};
-use pinion_runtime::ring::entry_ring;
-use pinion_schemas::records::{EntryHeader, Origin, decision_flag};
-
-/// Writes a journal of these entries.
-fn write_journal(dir: &Path, entries: &[(EntryHeader, Vec<u8>)]) {
-    let config = JournalConfig {
-        dir: dir.to_owned(),
-        segment_len: 1 << 20,
-        ..JournalConfig::default()
-    };
-    let (mut producer, consumer) = entry_ring(1 << 14);
-    for (header, payload) in entries {
-        assert!(producer.try_write(header, payload));
-    }
-    let recovery = recover(&config).unwrap();
-    let (counters, faults) = (Counters::in_memory(64), ErrorLog::in_memory());
-    let mut journal = JournalAgent::new(
-        &config,
-        recovery,
-        vec![consumer],
-        &Identity::default(),
-        &counters,
-        &faults,
-    )
-    .unwrap();
-    while journal.do_work(1) > 0 {}
-    journal.on_close();
-}
+use pinion_journal::Reader;
+use pinion_runtime::faults::FaultKind;
+use pinion_schemas::records::{Origin, decision_flag};
 
 fn restart(config: &IngestConfig, dir: &Path) -> Rig {
     Rig::with(config, Rings::default(), Some(Reader::open(dir).unwrap()))

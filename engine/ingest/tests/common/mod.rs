@@ -3,10 +3,11 @@
 #![allow(dead_code, unreachable_pub)] // Each test file is a program of its own and uses a part of this one.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use pinion_ingest::config::{TableConfig, WhenFull};
 use pinion_ingest::{DeadLetters, IngestAgent, IngestConfig, Intake, Ports};
-use pinion_journal::Reader;
+use pinion_journal::{Identity, JournalAgent, JournalConfig, Reader, recover};
 use pinion_runtime::agent::Agent as _;
 use pinion_runtime::control::IngestGate;
 use pinion_runtime::counters::Counters;
@@ -272,4 +273,30 @@ pub fn payment_frame(sequence: u64, customer: &str, terminal: &str) -> Vec<u8> {
         &stamp(1, 1, sequence),
         &Event::Transaction(transaction(customer, terminal)),
     )
+}
+
+/// Writes a journal of these entries.
+pub fn write_journal(dir: &Path, entries: &[(EntryHeader, Vec<u8>)]) {
+    let config = JournalConfig {
+        dir: dir.to_owned(),
+        segment_len: 1 << 20,
+        ..JournalConfig::default()
+    };
+    let (mut producer, consumer) = entry_ring(1 << 14);
+    for (header, payload) in entries {
+        assert!(producer.try_write(header, payload));
+    }
+    let recovery = recover(&config).unwrap();
+    let (counters, faults) = (Counters::in_memory(64), ErrorLog::in_memory());
+    let mut journal = JournalAgent::new(
+        &config,
+        recovery,
+        vec![consumer],
+        &Identity::default(),
+        &counters,
+        &faults,
+    )
+    .unwrap();
+    while journal.do_work(1) > 0 {}
+    journal.on_close();
 }
