@@ -3,10 +3,11 @@
 
 mod support;
 
-use pinion_features::FeaturesConfig;
 use pinion_features::set::{
-    Aggregate, DAY_NS, Entity, EventKind, FeatureKind, FeatureSet, Field, Precision, SECOND_NS, Window,
+    Aggregate, DAY_NS, Entity, EntityKey, EventKind, FeatureKind, FeatureSet, Field, Precision, SECOND_NS,
+    Window,
 };
+use pinion_features::{FeaturesConfig, WhenFull};
 use pinion_schemas::records::PaymentRecord;
 use proptest::prelude::*;
 use support::build::{AMOUNT, CUSTOMER, START_NS, TERMINAL, feature, over, set, set_of, transaction};
@@ -269,6 +270,56 @@ fn distinct_count_of_merged_events_is_within_its_stated_error() {
         root <= 2.0 * STANDARD_ERROR,
         "the errors' root mean square is {root}"
     );
+}
+
+/// A new terminal a second, a hundred seconds: what was merged leaves the window again.
+#[test]
+fn distinct_count_over_a_merged_window_forgets_what_has_left() {
+    let window = Window::Sliding(100 * SECOND_NS);
+    let set = set_of(over(Aggregate::Distinct(Field::Id(Entity::Terminal)), window));
+    let mut store = store(&set, &bounded(0, 32, 1024));
+    for (index, mut event) in every_second(1000).enumerate() {
+        event.terminal = index as u32;
+        let found = apply(&mut store, &event)[0];
+        let exact = (index + 1).min(100) as f32;
+        assert!(
+            found >= 0.74 * exact && found <= 1.26 * 2.0 * exact,
+            "{found} at {index}, exact {exact}"
+        );
+    }
+    let later = transaction(START_NS + 1100 * SECOND_NS, 0, "later");
+    assert_eq!(apply(&mut store, &later)[0], 1.0);
+}
+
+/// Transactions of customer 0 at these terminals, a second apart, counted per pair.
+#[track_caller]
+fn check_pairs(when_full: WhenFull, terminals: &[u32], expected: &[f32], evicted_and_refused: [u64; 2]) {
+    let mut window = over(Aggregate::Count, Window::Forever);
+    window.entity = EntityKey::Pair(Entity::Customer, Entity::Terminal);
+    let mut config = bounded(0, 16, 256);
+    (config.pairs.entities_max, config.pairs.when_full) = (2, when_full);
+    let mut store = store(&set_of(window), &config);
+    let found: Vec<f32> = every_second(terminals.len() as i64)
+        .zip(terminals)
+        .map(|(event, &terminal)| apply(&mut store, &PaymentRecord { terminal, ..event })[0])
+        .collect();
+    assert_eq!(found, expected);
+    let usage = store.usage();
+    assert_eq!([usage.pairs_evicted, usage.pairs_refused], evicted_and_refused);
+}
+
+#[test]
+fn pair_that_was_idle_for_longest_makes_room_and_starts_from_nothing_when_it_comes_back() {
+    let terminals = [0, 1, 0, 2, 0, 1, 2];
+    let expected = [1.0, 1.0, 2.0, 1.0, 3.0, 1.0, 1.0];
+    check_pairs(WhenFull::EvictOldestIdle, &terminals, &expected, [3, 0]);
+}
+
+#[test]
+fn pair_without_room_is_missing_and_the_others_go_on() {
+    let terminals = [0, 1, 2, 0, 2, 1];
+    let expected = [1.0, 1.0, -1.0, 2.0, -1.0, 2.0];
+    check_pairs(WhenFull::Reject, &terminals, &expected, [0, 2]);
 }
 
 /// The same values over and over are not counted again.
