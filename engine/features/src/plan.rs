@@ -64,6 +64,8 @@ pub(crate) struct Stream {
     /// The most events of a window by number, and a feature that says so.
     pub(crate) last_max: Option<(u32, String)>,
     precision: Precision,
+    /// Whether its windows begin with the first event of all.
+    is_forever: bool,
 }
 
 /// What an entry's spare half word holds.
@@ -190,6 +192,7 @@ impl Plan {
         let is_same = |stream: &Stream| {
             let is_distinct = matches!(stream.aux, Aux::Value(_));
             (stream.key, stream.event, stream.precision) == (window.entity, window.event, window.precision)
+                && stream.is_forever == (window.window == Window::Forever)
                 && stream.filter == window.filter
                 && (stream.aux == aux || !is_distinct && aux == Aux::Nothing)
         };
@@ -231,7 +234,7 @@ impl Stream {
                 bucket_ns,
                 reach_ns: 0,
                 last: None,
-                keeps_base: false,
+                keeps_base: window.window == Window::Forever,
                 decays: Vec::new(),
                 is_distinct: aux != Aux::Nothing && bucket_ns == 0,
             },
@@ -241,6 +244,7 @@ impl Stream {
             after: Vec::new(),
             last_max: None,
             precision: window.precision,
+            is_forever: window.window == Window::Forever,
         };
         if let (Aux::Value(field), true) = (aux, bucket_ns > 0) {
             stream.column(Column::Sketch, field);
@@ -295,14 +299,13 @@ impl Stream {
                 self.last_max = Some((count, name.to_owned()));
             }
         }
-        self.shape.keeps_base |= window.window == Window::Forever;
     }
 
     fn formula(&mut self, window: &WindowFeature, start: Option<Edge>, end: Edge) -> Formula {
         match window.aggregate {
             Aggregate::Count => Formula::Count,
-            Aggregate::Sum(field) => Formula::Sum(self.column(Column::Sum, field)),
-            Aggregate::Mean(field) => Formula::Mean(self.column(Column::Sum, field)),
+            Aggregate::Sum(field) => Formula::Sum(self.sum(field)),
+            Aggregate::Mean(field) => Formula::Mean(self.sum(field)),
             Aggregate::Variance(field) => Formula::Variance(self.moments(field)),
             Aggregate::StandardDeviation(field) => Formula::StandardDeviation(self.moments(field)),
             Aggregate::ZScore(field) => Formula::ZScore(self.moments(field), field),
@@ -331,16 +334,23 @@ impl Stream {
         }
     }
 
+    /// A column of sums: wide where a window can hold any number of events.
+    fn sum(&mut self, field: Field) -> usize {
+        let is_wide = field != Field::Fraud && (self.is_forever || self.shape.bucket_ns > 0);
+        let column = if is_wide { Column::WideSum } else { Column::Sum };
+        self.column(column, field)
+    }
+
     fn moments(&mut self, field: Field) -> Moments {
         Moments {
-            sum: self.column(Column::Sum, field),
+            sum: self.sum(field),
             square: self.column(Column::Square, field),
         }
     }
 
     fn decay(&mut self, window: &WindowFeature, field: Field, half_life_ns: i64) -> Decay {
         let decay = Decay {
-            sum: self.column(Column::Sum, field),
+            sum: self.sum(field),
             half_life_ns,
         };
         if window.window == Window::Forever && !self.shape.decays.contains(&decay) {

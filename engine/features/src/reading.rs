@@ -117,10 +117,13 @@ fn read(
             let after_ns = after.map_or(until_ns, |edge| edge.threshold_ns(at_ns));
             window.distinct((after_ns, until_ns), &mut scratch.union)
         }
-        Formula::DecayedSum(decay) => timelines.decayed(row, decay, start, end, at_ns).0,
+        Formula::DecayedSum(decay) => {
+            let decayed = timelines.decayed(row, decay, start, end, at_ns)?;
+            decayed.sum * decayed.since
+        }
         Formula::DecayedMean(decay) => {
-            let (sum, weight) = timelines.decayed(row, decay, start, end, at_ns);
-            (weight > 0.0).then(|| sum / weight)?
+            let decayed = timelines.decayed(row, decay, start, end, at_ns)?;
+            decayed.sum / decayed.weight
         }
     };
     Some(value as f32)
@@ -137,18 +140,14 @@ struct Window<'a> {
 
 impl Window<'_> {
     #[inline]
-    fn sum(&self, column: usize) -> i64 {
-        match self.start {
-            Some(start) => self.timelines.sum(self.row, column, start, self.end),
-            None => self.timelines.sum_until(self.row, column, self.end),
-        }
+    fn sum(&self, column: usize) -> i128 {
+        self.timelines.total(self.row, column, self.start, self.end)
     }
 
     /// Mean and variance, from exact integers: the sum of squared distances from the mean rounded down.
     fn moments(&self, Moments { sum, square }: Moments) -> (f64, f64) {
         let count = i128::from(self.count);
-        let sum = i128::from(self.sum(sum));
-        let squares = self.timelines.square(self.row, square, self.start, self.end);
+        let (sum, squares) = (self.sum(sum), self.sum(square));
         let centre = sum.div_euclid(count);
         let around = squares - 2 * centre * sum + count * centre * centre;
         let offset = (sum - count * centre) as f64 / count as f64;

@@ -17,8 +17,9 @@
 //! totals before the first and the time of the second, and counts wholly while its newest event does.
 //!
 //! **Bounds.** When a ring is full, expired entries go; then it doubles, up to `events_max`; when it may not,
-//! or the pool has no larger extent, the oldest quarter is merged in pairs, counted. Every step moves at most
-//! `events_max` entries.
+//! or the pool has no larger extent, all but the newest quarter are merged by time, counted: those within a
+//! 4 / `events_max`th of the time that they span become one, so a window's start is wrong by less than that.
+//! Every step moves at most `events_max` entries.
 //!
 //! Invariant: the entries held of an entity are in order of time, those of one time in order of arrival, and
 //! the totals before each are those before the one before it plus its own share.
@@ -40,6 +41,9 @@ const NUMBER_MAX: u32 = 1 << 31;
 
 /// Entries looked at one by one before an edge is searched for by halving.
 const STEPS_MAX: u32 = 8;
+
+/// Nothing is left of what is older.
+const HALF_LIVES_MAX: f64 = 1000.0;
 
 // Words of a row.
 const NEWEST: usize = 0;
@@ -70,8 +74,10 @@ const ACCOUNT_WORDS: usize = FREE + CLASSES;
 /// What is kept of an event's value beside its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
-    /// The total before each entry.
+    /// The total before each entry; right while no window holds more than 2^63.
     Sum,
+    /// The total before each entry; two words.
+    WideSum,
     /// The total of squares before each entry; two words.
     Square,
     /// The least value.
@@ -89,14 +95,14 @@ pub enum Column {
 impl Column {
     fn words(self) -> usize {
         match self {
-            Self::Square => 2,
+            Self::WideSum | Self::Square => 2,
             Self::Sketch => SKETCH_WORDS,
             _ => 1,
         }
     }
 
     fn is_total(self) -> bool {
-        matches!(self, Self::Sum | Self::Square)
+        matches!(self, Self::Sum | Self::WideSum | Self::Square)
     }
 
     fn is_extreme(self) -> bool {
@@ -187,6 +193,17 @@ pub struct Shape {
     pub decays: Vec<Decay>,
     /// What outgrows goes into sketches of the entries' `aux`: a count of different values.
     pub is_distinct: bool,
+}
+
+/// Decayed totals.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decayed {
+    /// Sum of the values, as it was at the latest event.
+    pub sum: f64,
+    /// Number of the events, as it was then: at least 1.
+    pub weight: f64,
+    /// What is left of both.
+    pub since: f64,
 }
 
 /// How much memory a stream has.
@@ -480,7 +497,7 @@ impl Timelines {
     ) -> Option<bool> {
         let row = self.row(entity);
         let number = self.find(row, time_ns, tag)?;
-        let found = self.sum(entity, column, number, number + 1);
+        let found = self.total(entity, column, Some(number), number + 1) as i64;
         if found == value {
             return Some(false);
         }
@@ -521,24 +538,17 @@ impl Timelines {
         self.count_before(row, end).wrapping_sub(before)
     }
 
-    /// Sum of a column of sums between two entries.
+    /// Total of a column of totals between two entries; of all up to `end` if `start` is none.
     #[inline]
-    pub fn sum(&self, entity: u32, column: usize, start: u32, end: u32) -> i64 {
+    pub fn total(&self, entity: u32, column: usize, start: Option<u32>, end: u32) -> i128 {
         let row = self.row(entity);
-        self.total(row, column, end)
-            .wrapping_sub(self.total(row, column, start)) as i64
-    }
-
-    /// Sum of a column of sums up to an entry, since for ever.
-    pub fn sum_until(&self, entity: u32, column: usize, end: u32) -> i64 {
-        self.total(self.row(entity), column, end) as i64
-    }
-
-    /// Sum of a column of squares between two entries; all up to `end` if `start` is none.
-    pub fn square(&self, entity: u32, column: usize, start: Option<u32>, end: u32) -> i128 {
-        let row = self.row(entity);
-        let before = start.map_or(0, |start| self.square_total(row, column, start));
-        self.square_total(row, column, end).wrapping_sub(before) as i128
+        if self.shape.columns[column].column == Column::Sum {
+            let before = start.map_or(0, |start| self.total_before(row, column, start)[0]);
+            let total = self.total_before(row, column, end)[0].wrapping_sub(before);
+            return i128::from(total as i64);
+        }
+        let before = start.map_or(0, |start| wide(self.total_before(row, column, start)));
+        wide(self.total_before(row, column, end)).wrapping_sub(before) as i128
     }
 
     /// The extreme of a column over entries, and of everything before them if `start` is none.
@@ -578,27 +588,40 @@ impl Timelines {
         has_base.then(|| self.rows[row + self.given_up_at()] as i64)
     }
 
-    /// Decayed sum and decayed number at `at_ns`; with what was given up if `decay` is one of the shape's.
+    /// Decayed sum and decayed number as they were at the latest of these events, and what has faded since.
+    /// `None`: there is no event.
     ///
     /// Cost: one pass over the entries.
-    pub fn decayed(&self, entity: u32, decay: Decay, start: Option<u32>, end: u32, at_ns: i64) -> (f64, f64) {
+    pub fn decayed(
+        &self,
+        entity: u32,
+        decay: Decay,
+        start: Option<u32>,
+        end: u32,
+        at_ns: i64,
+    ) -> Option<Decayed> {
         let row = self.row(entity);
+        let latest_ns = self.latest_ns(entity, start, end)?;
         let (mut sum, mut weight) = (0.0, 0.0);
         let known = self.shape.decays.iter().position(|known| *known == decay);
         if let (None, Some(index)) = (start, known)
             && self.rows[row + EXTENT] & HAS_BASE != 0
         {
             let [base_sum, base_weight, time_ns] = self.decay_words(row, index);
-            let factor = faded(time_ns as i64, at_ns, decay.half_life_ns);
+            let factor = faded(time_ns as i64, latest_ns, decay.half_life_ns);
             sum = f64::from_bits(base_sum) * factor;
             weight = f64::from_bits(base_weight) * factor;
         }
         for number in start.unwrap_or_else(|| self.head(row))..end {
-            let factor = faded(self.time(row, number), at_ns, decay.half_life_ns);
-            sum += self.sum(entity, decay.sum, number, number + 1) as f64 * factor;
+            let factor = faded(self.time(row, number), latest_ns, decay.half_life_ns);
+            sum += self.total(entity, decay.sum, Some(number), number + 1) as f64 * factor;
             weight += f64::from(self.count(entity, Some(number), number + 1)) * factor;
         }
-        (sum, weight)
+        Some(Decayed {
+            sum,
+            weight,
+            since: faded(latest_ns, at_ns, decay.half_life_ns),
+        })
     }
 
     /// Adds the different values between two entries to `union`: of the entries' sketches or `aux`, and what
@@ -712,22 +735,14 @@ impl Timelines {
         }
     }
 
+    /// The words of a column's total before an entry, or of all if it is the one after the last.
     #[inline]
-    fn total(&self, row: usize, column: usize, number: u32) -> u64 {
+    fn total_before(&self, row: usize, column: usize, number: u32) -> &[u64] {
         if number == self.tail(row) {
-            self.rows[row + self.in_row[column]]
-        } else {
-            self.pool[self.place(row, number) + self.in_entry[column]]
-        }
-    }
-
-    fn square_total(&self, row: usize, column: usize, number: u32) -> u128 {
-        let words = if number == self.tail(row) {
             &self.rows[row + self.in_row[column]..]
         } else {
             &self.pool[self.place(row, number) + self.in_entry[column]..]
-        };
-        u128::from(words[0]) | u128::from(words[1]) << 64
+        }
     }
 
     /// Number of the first entry later than `time_ns`.
@@ -795,7 +810,7 @@ impl Timelines {
         if tail >= NUMBER_MAX {
             self.renumber(row);
         }
-        self.expire(row, settled_ns);
+        self.expire(entity, settled_ns);
         if self.tail(row) - self.head(row) == extent_len(class) && !self.grow(row, class) {
             self.shrink(entity);
         }
@@ -820,7 +835,8 @@ impl Timelines {
     }
 
     /// Gives up what no window can reach any more. `settled_ns`: no event before it will come.
-    fn expire(&mut self, row: usize, settled_ns: i64) {
+    fn expire(&mut self, entity: u32, settled_ns: i64) {
+        let row = self.row(entity);
         let (head, tail) = (self.head(row), self.tail(row));
         let expired_ns = settled_ns.saturating_sub(self.shape.reach_ns);
         let mut until = self.step(row, head, tail, expired_ns);
@@ -830,16 +846,16 @@ impl Timelines {
         }
         if until > head && self.shape.keeps_base {
             for number in head..until {
-                self.absorb(row, number);
+                self.absorb(entity, number);
             }
         }
         self.set_span(row, until, tail);
     }
 
     /// Adds an entry that is given up to what is kept for ever.
-    fn absorb(&mut self, row: usize, number: u32) {
+    fn absorb(&mut self, entity: u32, number: u32) {
+        let row = self.row(entity);
         let entry = self.place(row, number);
-        let time_ns = self.time(row, number);
         let has_base = self.rows[row + EXTENT] & HAS_BASE != 0;
         for (index, ColumnOf { column, .. }) in self.shape.columns.iter().enumerate() {
             if column.is_extreme() {
@@ -853,27 +869,28 @@ impl Timelines {
             }
         }
         for index in 0..self.shape.decays.len() {
-            let Decay { sum, half_life_ns } = self.shape.decays[index];
-            let value = self
-                .total(row, sum, number + 1)
-                .wrapping_sub(self.total(row, sum, number)) as i64;
-            let count = self
-                .count_before(row, number + 1)
-                .wrapping_sub(self.count_before(row, number));
-            let [old_sum, old_weight, old_ns] = self.decay_words(row, index);
-            let factor = if has_base {
-                faded(old_ns as i64, time_ns, half_life_ns)
-            } else {
-                0.0
-            };
-            let at = row + self.decays_in_row + 3 * index;
-            self.rows[at] = (f64::from_bits(old_sum) * factor + value as f64).to_bits();
-            self.rows[at + 1] = (f64::from_bits(old_weight) * factor + f64::from(count)).to_bits();
-            self.rows[at + 2] = time_ns as u64;
+            self.absorb_decayed(entity, number, index);
         }
         let at = row + self.given_up_at();
-        self.rows[at] = time_ns as u64;
+        self.rows[at] = self.time(row, number) as u64;
         self.rows[row + EXTENT] |= HAS_BASE;
+    }
+
+    fn absorb_decayed(&mut self, entity: u32, number: u32, index: usize) {
+        let row = self.row(entity);
+        let time_ns = self.time(row, number);
+        let Decay { sum, half_life_ns } = self.shape.decays[index];
+        let value = self.total(entity, sum, Some(number), number + 1) as f64;
+        let count = f64::from(self.count(entity, Some(number), number + 1));
+        let [old_sum, old_weight, old_ns] = self.decay_words(row, index);
+        let factor = match self.rows[row + EXTENT] & HAS_BASE {
+            0 => 0.0,
+            _ => faded(old_ns as i64, time_ns, half_life_ns),
+        };
+        let at = row + self.decays_in_row + 3 * index;
+        self.rows[at] = (f64::from_bits(old_sum) * factor + value).to_bits();
+        self.rows[at + 1] = (f64::from_bits(old_weight) * factor + count).to_bits();
+        self.rows[at + 2] = time_ns as u64;
     }
 
     fn decay_words(&self, row: usize, index: usize) -> [u64; 3] {
@@ -908,44 +925,61 @@ impl Timelines {
         true
     }
 
-    /// Merges or folds the oldest quarter.
+    /// Makes room without a larger extent: folds the oldest quarter, or merges all but the newest quarter by time.
     fn shrink(&mut self, entity: u32) {
         let row = self.row(entity);
         let (head, tail) = (self.head(row), self.tail(row));
-        let pairs = (tail - head) / 8;
-        let left = if self.folded.is_some() {
-            self.fold(entity, head, head + 2 * pairs);
-            head + 2 * pairs
+        let quarter = (tail - head) / 4;
+        let (left, until) = if self.folded.is_some() {
+            self.fold(entity, head, head + quarter);
+            (head + quarter, head + quarter)
         } else {
-            self.merge_pairs(row, head, pairs);
-            head + pairs
+            let until = tail - quarter;
+            (self.merge(row, head, until), until)
         };
-        self.account[MERGED_EVENTS] += u64::from(2 * pairs);
+        self.account[MERGED_EVENTS] += u64::from(left - head);
         self.rows[row + EXTENT] |= MERGED;
         self.set_span(row, left, tail);
-        self.find_cursors_again(row, head + 2 * pairs);
+        self.find_cursors_again(row, until);
     }
 
-    /// Merges the first `2 · pairs` entries from `head` on into the places before `head + 2 · pairs`.
-    fn merge_pairs(&mut self, row: usize, head: u32, pairs: u32) {
-        for pair in (0..pairs).rev() {
-            let older = self.place(row, head + 2 * pair);
-            let younger = self.place(row, head + 2 * pair + 1);
-            for (index, ColumnOf { column, .. }) in self.shape.columns.iter().enumerate() {
-                let (a, b) = (older + self.in_entry[index], younger + self.in_entry[index]);
-                if column.is_extreme() {
-                    self.pool[a] = column.join(self.pool[a] as i64, self.pool[b] as i64) as u64;
-                } else if *column == Column::Sketch {
-                    let mut joined = [0; SKETCH_WORDS];
-                    joined.copy_from_slice(&self.pool[a..a + SKETCH_WORDS]);
-                    sketch::merge(&mut joined, &self.pool[b..b + SKETCH_WORDS]);
-                    self.pool[a..a + SKETCH_WORDS].copy_from_slice(&joined);
-                }
+    /// Merges the entries from `head` to `until` that lie in one multiple of a time, which is chosen so that at
+    /// most five eighths of the ring's length are left of them. Returns the number of the first that is left.
+    fn merge(&mut self, row: usize, head: u32, until: u32) -> u32 {
+        let span_ns = self.time(row, until - 1).abs_diff(self.time(row, head));
+        let buckets_max = u64::from((until - head) * 5 / 6 - 1);
+        let bucket_ns = (span_ns / buckets_max + 1).next_power_of_two();
+        let bucket = |time_ns: i64| (time_ns as u64 ^ 1 << 63) / bucket_ns;
+        let mut left = until;
+        for number in (head..until).rev() {
+            let is_same = left < until && bucket(self.time(row, left)) == bucket(self.time(row, number));
+            if is_same {
+                self.join(row, number, left);
+            } else {
+                left -= 1;
+                let (from, to) = (self.place(row, number), self.place(row, left));
+                self.pool.copy_within(from..from + self.entry_words, to);
             }
-            self.pool[older + TIME] = self.pool[younger + TIME];
-            self.pool[older + COUNT_BEFORE] &= u64::from(u32::MAX);
-            let to = self.place(row, head + pairs + pair);
-            self.pool.copy_within(older..older + self.entry_words, to);
+        }
+        left
+    }
+
+    /// Makes one entry of two: in the place of the younger, with its time and the totals before the older.
+    fn join(&mut self, row: usize, older: u32, younger: u32) {
+        let (from, to) = (self.place(row, older), self.place(row, younger));
+        self.pool[to + COUNT_BEFORE] = u64::from(self.pool[from + COUNT_BEFORE] as u32);
+        for (index, ColumnOf { column, .. }) in self.shape.columns.iter().enumerate() {
+            let (a, b) = (from + self.in_entry[index], to + self.in_entry[index]);
+            if column.is_total() {
+                self.pool.copy_within(a..a + column.words(), b);
+            } else if *column == Column::Sketch {
+                let mut joined = [0; SKETCH_WORDS];
+                joined.copy_from_slice(&self.pool[a..a + SKETCH_WORDS]);
+                sketch::merge(&mut joined, &self.pool[b..b + SKETCH_WORDS]);
+                self.pool[b..b + SKETCH_WORDS].copy_from_slice(&joined);
+            } else {
+                self.pool[b] = column.join(self.pool[a] as i64, self.pool[b] as i64) as u64;
+            }
         }
     }
 
@@ -1027,13 +1061,13 @@ impl Timelines {
             let ColumnOf { column, value } = self.shape.columns[index];
             let at = place + self.in_entry[index];
             match column {
-                Column::Sum | Column::Square if is_newest => {
+                _ if column.is_total() && is_newest => {
                     let total = row + self.in_row[index];
                     for word in 0..column.words() {
                         self.pool[at + word] = self.rows[total + word];
                     }
                 }
-                Column::Sum | Column::Square => {}
+                _ if column.is_total() => {}
                 Column::Sketch => {
                     self.pool[at..at + SKETCH_WORDS].fill(0);
                     self.add_to_sketch(at, entry);
@@ -1150,23 +1184,33 @@ fn folds(shape: &Shape, sizes: Sizes) -> Timelines {
 /// Adds an event's value to a total.
 #[inline]
 fn raise(of: ColumnOf, words: &mut [u64], entry: &Entry<'_>) {
-    match of.column {
-        Column::Sum => words[0] = words[0].wrapping_add(entry.values[of.value] as u64),
-        Column::Square => {
-            let value = i128::from(entry.values[of.value]);
-            let total =
-                (u128::from(words[0]) | u128::from(words[1]) << 64).wrapping_add((value * value) as u128);
-            words[0] = total as u64;
-            words[1] = (total >> 64) as u64;
+    let added = match of.column {
+        Column::Sum => {
+            words[0] = words[0].wrapping_add(entry.values[of.value] as u64);
+            return;
         }
-        _ => {}
-    }
+        Column::WideSum => i128::from(entry.values[of.value]),
+        Column::Square => i128::from(entry.values[of.value]).pow(2),
+        _ => return,
+    };
+    let total = wide(words).wrapping_add(added as u128);
+    words[0] = total as u64;
+    words[1] = (total >> 64) as u64;
+}
+
+/// A total of two words.
+fn wide(words: &[u64]) -> u128 {
+    u128::from(words[0]) | u128::from(words[1]) << 64
 }
 
 /// What is left of 1 after the time between.
 fn faded(from_ns: i64, to_ns: i64, half_life_ns: i64) -> f64 {
     let age_ns = i128::from(to_ns) - i128::from(from_ns);
-    pinion_runtime::math::exp2(-(age_ns as f64 / half_life_ns as f64))
+    let half_lives = age_ns as f64 / half_life_ns as f64;
+    if half_lives > HALF_LIVES_MAX {
+        return 0.0;
+    }
+    pinion_runtime::math::exp2(-half_lives)
 }
 
 /// The first number for which `is_before` no longer holds.
