@@ -74,7 +74,7 @@ pub enum Reason {
     /// It tells of events whose decisions are not recorded yet. Nothing is wrong with it.
     #[error("ahead of the decisions: its sequence is {sequence}, expected at most {decided_sequence}")]
     AheadOfDecisions {
-        /// The checkpoint's sequence.
+        /// The last event in the checkpoint whose decision must be recorded.
         sequence: u64,
         /// The last one with a recorded decision.
         decided_sequence: u64,

@@ -40,6 +40,11 @@ pub struct Mark {
     pub input_index: u64,
     /// Sequence of the last event that is in it.
     pub sequence: u64,
+    /// Sequence of the last of these whose decision has an action, and so must be recorded: labels and account
+    /// updates behind it are decided without one.
+    pub answered_sequence: u64,
+    /// Rolling hash over the decisions of all of them, for the next to go on from.
+    pub decision_hash: u64,
     /// Newest event time in it. Unit: ns since the Unix epoch.
     pub event_ns: i64,
     /// When it was made. Unit: ns since the Unix epoch.

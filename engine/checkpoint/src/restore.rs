@@ -115,7 +115,7 @@ impl Wanted<'_> {
             durable_position,
             decided_sequence,
         } = self.limits;
-        let (position, sequence) = (manifest.mark.position, manifest.mark.sequence);
+        let (position, sequence) = (manifest.mark.position, manifest.mark.answered_sequence);
         if position > durable_position {
             return Err(Reason::AheadOfJournal {
                 position,

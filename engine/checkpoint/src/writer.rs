@@ -73,7 +73,7 @@ impl Writer {
 
     /// Makes a checkpoint of `state`, durable when this returns.
     ///
-    /// `mark.position` must be durable in the journal, and the decisions up to `mark.sequence` should be recorded.
+    /// `mark.position` must be durable in the journal, and the decisions up to `mark.answered_sequence` must be recorded.
     ///
     /// Cost:  every page of the state is read and hashed; the changed ones are held in memory once more and written.
     ///        The first write also reads and hashes every page of the store.

@@ -132,6 +132,8 @@ pub(crate) fn mark(sequence: u64) -> Mark {
         position: sequence * 128,
         input_index: sequence,
         sequence,
+        answered_sequence: sequence,
+        decision_hash: mix(sequence),
         event_ns: sequence as i64,
         written_ns: 1,
     }
