@@ -36,6 +36,9 @@ use args::{Arguments, Command};
 use exit::{Ended, Failure};
 
 fn main() -> ExitCode {
+    if let Some(code) = pinion_checkpoint::probe_main() {
+        return code;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -6,6 +6,7 @@
 //! Invariant: nothing is written, no driver is started, no folder of an engine is touched.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pinion_ingest::DeadLetters;
 use pinion_journal::Gate;
@@ -271,7 +272,11 @@ fn stages_on_trial(config: &Config) -> std::io::Result<Topology> {
     let surroundings = Surroundings {
         connect: InProcess(InProcessBus::default()),
         recorded: None,
+        begin: None,
+        set: Arc::new(config.features.load_set().map_err(std::io::Error::other)?),
+        features: None,
         resume: Resume::default(),
+        progress: None,
         gate: Gate::open(),
         dead_letters: DeadLetters::in_memory(&config.ingest.dead_letters)?,
         journals_inputs: true,

@@ -58,6 +58,7 @@ fn announce(config: &Config, engine: &Engine, took: Duration) {
         grouped(recovered.inputs),
         grouped(recovered.truncated_len)
     );
+    eprintln!("  {recovered}");
     let bus = &config.bus;
     eprintln!(
         "  bus {}: market on {}, payments on {}, decisions on {}",
@@ -138,6 +139,7 @@ fn lane_json(lane: &LaneAccount, actions: &[&str]) -> Value {
     json!({
         "accepted": lane.accepted,
         "recorded": lane.recorded,
+        "restored": lane.restored,
         "duplicates": lane.duplicates,
         "rejected": lane.rejected,
         "missing": lane.missing,
@@ -172,6 +174,7 @@ pub fn account_rows(accounts: &Accounts) -> Vec<Vec<String>> {
         heading,
         row("accepted", |lane| lane.accepted),
         row("recorded before", |lane| lane.recorded),
+        row("in a checkpoint", |lane| lane.restored),
         row("duplicates", |lane| lane.duplicates),
         row("rejected", |lane| lane.rejected),
         row("missing", |lane| lane.missing),

@@ -15,6 +15,8 @@ pub struct LaneAccount {
     pub accepted: u64,
     /// Recorded events taken again at the start.
     pub recorded: u64,
+    /// Recorded events that a checkpoint held: neither taken nor decided again.
+    pub restored: u64,
     /// Frames that were duplicates.
     pub duplicates: u64,
     /// Frames refused.
@@ -32,7 +34,8 @@ pub struct LaneAccount {
     pub unheard: u64,
     /// Decisions by action: none, approve, review, decline, buy, sell.
     pub actions: [u64; ACTIONS.len()],
-    /// Rolling hash over all decisions.
+    /// Rolling hash over all decisions since the journal began, those for the events of a checkpoint as they were
+    /// made then.
     pub decision_hash: u64,
 }
 
@@ -61,6 +64,7 @@ impl LaneAccount {
             decided,
             accepted: ingest("accepted"),
             recorded: ingest("recorded"),
+            restored: ingest("recorded_skipped"),
             duplicates: ingest("duplicates"),
             rejected: ingest("rejected"),
             missing: ingest("missing"),

@@ -3,6 +3,7 @@
 //! ```text
 //!   SIGTERM, Ctrl-C ─▶ [Conductor] ─ stop ─▶ engine drains          agents
 //!                          ▲  looks after ───────────────────────────▶ │ alive?
+//!   [Custodian] ── age and failures of checkpoints, to the counters and the log ◀── snapshotter
 //!   [Telemetry] ── clock re-anchored, heartbeat, faults to the log ◀───┘ counters, error log
 //! ```
 //!
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, System};
 use pinion_runtime::clock::{Clock, DriftCounters};
-use pinion_runtime::counters::Counters;
+use pinion_runtime::counters::{Counter, Counters};
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::shutdown::Signal;
 
@@ -46,7 +47,15 @@ pub fn conduct(engine: Engine, signal: &Signal) -> Result<Summary, NodeError> {
         },
         interval,
     };
+    let age_s = engine.counters().counter("checkpoint.age_s");
     let engine = Arc::new(engine);
+    let custodian = Custodian {
+        engine: engine.clone(),
+        age_s,
+        told_failures: 0,
+        is_lost: false,
+        interval,
+    };
     let dead_agent = Arc::new(Mutex::new(None));
     let conductor = Conductor {
         engine: engine.clone(),
@@ -56,6 +65,7 @@ pub fn conduct(engine: Engine, signal: &Signal) -> Result<Summary, NodeError> {
     let system = System::new();
     system.block_on(async {
         telemetry.start();
+        custodian.start();
         conductor.start();
     });
     system.run().map_err(NodeError::ControlPlane)?;
@@ -108,6 +118,50 @@ impl Handler<Look> for Conductor {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner) = dead;
             System::current().stop();
+        }
+    }
+}
+
+/// Looks after the checkpoints: how old the newest is, and what went wrong.
+struct Custodian {
+    engine: Arc<Engine>,
+    age_s: Counter,
+    told_failures: u64,
+    is_lost: bool,
+    interval: Duration,
+}
+
+impl Actor for Custodian {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(self.interval, |_, context| context.notify(Look));
+    }
+}
+
+impl Handler<Look> for Custodian {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, _: &mut Self::Context) {
+        let Some(health) = self.engine.checkpoints() else {
+            return;
+        };
+        if let Some(written) = health.written {
+            self.age_s.set(written.elapsed().as_secs());
+        }
+        if health.failures > self.told_failures {
+            tracing::warn!(
+                "checkpoint: {} failures, the last one: {}; the engine goes on, a restart takes longer",
+                health.failures,
+                health.failure.unwrap_or_default()
+            );
+            self.told_failures = health.failures;
+        }
+        if self.engine.has_lost_its_snapshotter() && !self.is_lost {
+            tracing::error!(
+                "checkpoint: the snapshotter has ended by itself; no more checkpoints are written"
+            );
+            self.is_lost = true;
         }
     }
 }

@@ -1,42 +1,57 @@
 //! Starts an engine: driver, recovery, topology, threads; and stops it with nothing left inside.
 //!
 //! ```text
-//!   start: folders ─▶ journal recovered ─▶ media driver ─▶ threads by plan ─▶ all started
-//!   stop:  intake closed ─▶ accepted = decided, journal caught up ─▶ threads joined ─▶ driver stopped
+//!   start: folders ─▶ journal recovered ─▶ checkpoint ─▶ media driver ─▶ threads by plan ─▶ all started
+//!   stop:  intake closed ─▶ accepted = decided, journal caught up ─▶ threads joined ─▶ checkpoint ─▶ driver stopped
 //! ```
 //!
 //! Invariant: an [`Engine`] that exists runs all of its agents; one that could not start leaves nothing behind.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
+use pinion_checkpoint::Probe;
+use pinion_features::FeatureSet;
+use pinion_features::set::file::SetError;
 use pinion_ingest::DeadLetters;
 use pinion_journal::{
     Gate, Identity, JournalAgent, JournalError, JournalPosition, Reader, Recovery, recover,
 };
-use pinion_publish::{Resume, WhenUnheard};
+use pinion_publish::{DecisionMark, Resume, WhenUnheard};
 use pinion_runtime::agent::StartError;
 use pinion_runtime::clock::Clock;
 use pinion_runtime::composite::Composite;
-use pinion_runtime::control::IngestGate;
+use pinion_runtime::control::{self, IngestGate};
 use pinion_runtime::cores::{self, Group, Plan, Role};
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::latest::{Seen, latest};
 use pinion_runtime::ring::EntryConsumer;
 use pinion_runtime::runner::{Runner, RunnerError, RunnerHandle, RunnerOptions};
 use pinion_runtime::shutdown::stop_in_order;
+use pinion_strategy::StrategyError;
 use pinion_transport::config::{ClientKind, DriverKind, DriverThreading};
 use pinion_transport::driver::{DriverAgent, EmbeddedDriver};
 
 use crate::accounts::Accounts;
+use crate::admin::Server;
+use crate::backfill::Exchange;
 use crate::bus::{AeronC, AeronRs, Connect};
+use crate::checkpoints::{self, Begun, Restored};
 use crate::config::Config;
+use crate::replica::{Followed, Follower, ReplicaError, SharedReplica};
+use crate::snapshotter::{Health, Snapshotter, Snapshotting};
+use crate::strategies;
 use crate::topology::{self, Stage, Surroundings};
 
 /// Cells in the file of counters.
 const COUNTERS_MAX: usize = 1024;
+
+/// Commands to the feature agent that wait.
+const COMMANDS_MAX: usize = 4;
 
 /// How often a start or a stop looks whether it is done.
 const LOOK: Duration = Duration::from_millis(2);
@@ -66,6 +81,15 @@ pub enum NodeError {
     /// No layout of agents on cores.
     #[error("{0}")]
     Cores(String),
+    /// The feature set cannot be used.
+    #[error("features.set: {0}")]
+    FeatureSet(#[from] SetError),
+    /// The copy of the payment lane that checkpoints are made of could not be made.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// The payment module cannot be made.
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
     /// The media driver did not start or stop.
     #[error(transparent)]
     Driver(#[from] pinion_transport::DriverError),
@@ -126,12 +150,28 @@ impl NodeError {
 }
 
 /// What recovery found at the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Inputs that were in the journal and were run through the stages again.
+    /// Inputs that were in the journal.
     pub inputs: u64,
+    /// Of these, inputs that were run through the stages again: all that the checkpoint did not hold.
+    pub run: u64,
     /// Bytes of a torn tail that were cut off.
     pub truncated_len: u64,
+    /// The checkpoint that was found, if one could be used.
+    pub restored: Option<Restored>,
+    /// From the end of recovery to the last recorded input decided.
+    pub took: Duration,
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(restored) = &self.restored {
+            write!(f, "{restored}, ")?;
+        }
+        let (run, took) = (self.run, self.took.as_millis());
+        write!(f, "ran {run} inputs of the journal's tail in {took} ms")
+    }
 }
 
 /// What an engine did, told after it has stopped.
@@ -154,6 +194,8 @@ pub struct Engine {
     driver: Option<EmbeddedDriver>,
     intake: IngestGate,
     journal: Arc<JournalPosition>,
+    snapshotter: Option<Snapshotter>,
+    admin: Option<Server>,
     recovered: Recovered,
     plan: Plan,
     clock: Clock,
@@ -162,32 +204,52 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts an engine and waits until every agent has started and recovery is done.
+    /// Starts an engine and waits until every agent has started and recovery is done. The program must call
+    /// [`pinion_checkpoint::probe_main`] before anything else.
     ///
     /// # Errors
     /// What could not be started; whatever had started is stopped again.
     pub fn start(config: &Config) -> Result<Self, NodeError> {
+        Self::start_by(config, &Probe::default())
+    }
+
+    /// As [`Self::start`], with another program to open the checkpoints.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_by(config: &Config, probe: &Probe) -> Result<Self, NodeError> {
+        match config.bus.client {
+            ClientKind::C => Self::start_on(config, probe, AeronC(config.bus.clone())),
+            ClientKind::AeronRs => Self::start_on(config, probe, AeronRs(config.bus.clone())),
+        }
+    }
+
+    /// As [`Self::start_by`], on a bus of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_on<C: Connect>(config: &Config, probe: &Probe, connect: C) -> Result<Self, NodeError> {
         let folder = &config.engine.dir;
         std::fs::create_dir_all(folder).map_err(|source| NodeError::Folder {
             path: folder.clone(),
             source,
         })?;
         let plan = plan(config)?;
+        let set = Arc::new(config.features.load_set()?);
         let recovery = recover(&config.journal())?;
-        match config.bus.client {
-            ClientKind::C => Self::assemble(config, plan, recovery, AeronC(config.bus.clone())),
-            ClientKind::AeronRs => Self::assemble(config, plan, recovery, AeronRs(config.bus.clone())),
-        }
+        let begun = checkpoints::begin(config, &set, &recovery, probe)?;
+        let found = Found {
+            plan,
+            set,
+            recovery,
+            begun,
+        };
+        Self::assemble(config, found, connect)
     }
 
-    fn assemble<C: Connect>(
-        config: &Config,
-        plan: Plan,
-        recovery: Recovery,
-        connect: C,
-    ) -> Result<Self, NodeError> {
+    fn assemble<C: Connect>(config: &Config, found: Found, connect: C) -> Result<Self, NodeError> {
         let clock = Clock::system();
-        let file = |what, error: &dyn std::fmt::Display| NodeError::File {
+        let file = |what, error: &dyn fmt::Display| NodeError::File {
             what,
             reason: error.to_string(),
         };
@@ -197,17 +259,27 @@ impl Engine {
             ErrorLog::create(config.engine.error_log_path()).map_err(|error| file("error log", &error))?;
         let dead_letters =
             DeadLetters::open(&config.dead_letters()).map_err(|error| file("dead letters", &error))?;
+        let Found {
+            plan,
+            set,
+            recovery,
+            begun,
+        } = found;
         let journal = recovery.position();
         let recorded = recorded(config, &recovery)?;
-        let recovered = Recovered {
-            inputs: recovery.last_index,
-            truncated_len: recovery.truncated_len,
-        };
+        let beginning = Beginning::of(config, begun, &recovery)?;
+        let recovered = beginning.recovered.clone();
         let driver = start_driver(config, &plan)?;
+        let (progress, seen) = latest(beginning.resume.payment.mark.words());
+        let (exchange, control) = control::channel(COMMANDS_MAX);
         let surroundings = Surroundings {
             connect,
             recorded,
-            resume: Resume::from(&recovery),
+            begin: beginning.live(),
+            set,
+            features: Some(control),
+            resume: beginning.resume,
+            progress: Some(progress),
             gate: Gate::new(config.journal.gate, journal.clone()),
             dead_letters,
             journals_inputs: true,
@@ -222,31 +294,106 @@ impl Engine {
             config, recovery, entries, &clock, &counters, &faults,
         )?);
         stages.extend(driver_stage(config));
-        let intake = topology.intake;
         let runners = spawn(config, &plan, stages, &clock, &counters)?;
-        let engine = Self {
+        let mut engine = Self {
             config: config.clone(),
             runners,
             driver,
-            intake,
+            intake: topology.intake,
             journal,
+            snapshotter: None,
+            admin: None,
             recovered,
             plan,
             clock,
             counters,
             faults,
         };
-        engine.wait_started()?;
+        engine.come_up(beginning, seen, exchange)?;
         Ok(engine)
     }
 
-    /// Waits until every agent has started and what was recorded has been decided again.
-    fn wait_started(&self) -> Result<(), NodeError> {
-        let limit = Duration::from_millis(self.config.engine.start_ms_max);
+    /// Waits until the agents are there, starts what follows them, and waits until recovery is done.
+    fn come_up(
+        &mut self,
+        beginning: Beginning,
+        progress: Seen<3>,
+        exchange: Exchange,
+    ) -> Result<(), NodeError> {
         let started = Instant::now();
+        self.wait_started(started)?;
+        self.start_snapshotter(beginning, progress, exchange)?;
+        self.wait_recovered(started)?;
+        self.recovered.took = started.elapsed();
+        let passed = self.counters.value("ingest.payment.recorded_skipped");
+        self.recovered.run = self.recovered.inputs - passed.unwrap_or_default();
+        tracing::info!("{}", self.recovered);
+        Ok(())
+    }
+
+    /// Starts the thread that follows the engine, and the socket that it answers on. The agents hold nothing of
+    /// the replica any more.
+    fn start_snapshotter(
+        &mut self,
+        beginning: Beginning,
+        progress: Seen<3>,
+        exchange: Exchange,
+    ) -> Result<(), NodeError> {
+        let config = &self.config;
+        let section = config.checkpoint();
+        let Some(journal_id) = checkpoints::journal_id(config)? else {
+            return Ok(());
+        };
+        let replica = Arc::into_inner(beginning.replica).ok_or(NodeError::StillHeld)?;
+        let replica = replica.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let followed = Arc::new(Followed {
+            dir: config.journal().dir,
+            journal: self.journal.clone(),
+            fsync: config.journal.fsync,
+            progress,
+        });
+        let Some(follower) = Follower::new(replica, beginning.mark, followed)? else {
+            return Err(NodeError::File {
+                what: "checkpoint",
+                reason: "its position is no end of an entry of the journal".to_owned(),
+            });
+        };
+        let setting = Snapshotting {
+            interval: section
+                .enabled
+                .then(|| Duration::from_secs(section.interval_s.into())),
+            core: self.plan.control_core.or(self.plan.quiet_cores.first().copied()),
+            stop_max: Duration::from_millis(config.engine.drain_ms_max),
+            journal_id,
+            restored_sequence: self.recovered.restored.as_ref().map(|restored| restored.sequence),
+        };
+        let file = |what, error: &std::io::Error| NodeError::File {
+            what,
+            reason: error.to_string(),
+        };
+        let restored = self.counters.counter("checkpoint.restored");
+        restored.set(setting.restored_sequence.unwrap_or_default());
+        let around = (&self.clock, &self.counters);
+        let snapshotter = Snapshotter::spawn(config, follower, Some(exchange), setting, around)
+            .map_err(|error| file("snapshotter", &error))?;
+        let admin = Server::start(&config.engine.dir, snapshotter.jobs());
+        self.admin = Some(admin.map_err(|error| file("control socket", &error))?);
+        self.snapshotter = Some(snapshotter);
+        Ok(())
+    }
+
+    /// Waits until every agent has started.
+    fn wait_started(&self, started: Instant) -> Result<(), NodeError> {
+        let limit = Duration::from_millis(self.config.engine.start_ms_max);
         for runner in &self.runners {
             runner.wait_started(limit.saturating_sub(started.elapsed()))?;
         }
+        Ok(())
+    }
+
+    /// Waits until what was recorded has been decided again.
+    fn wait_recovered(&self, started: Instant) -> Result<(), NodeError> {
+        let limit = Duration::from_millis(self.config.engine.start_ms_max);
         while self.counters.value("ingest.recovering") == Some(1) || self.accounts().inside() > 0 {
             if let Some(name) = self.dead_agent() {
                 return Err(NodeError::AgentEnded { name });
@@ -291,8 +438,18 @@ impl Engine {
     }
 
     /// What recovery found.
-    pub fn recovered(&self) -> Recovered {
-        self.recovered
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// How checkpoints go; none: the engine writes none.
+    pub fn checkpoints(&self) -> Option<Health> {
+        self.snapshotter.as_ref().map(Snapshotter::health)
+    }
+
+    /// Whether the thread that follows the engine ended by itself.
+    pub fn has_lost_its_snapshotter(&self) -> bool {
+        self.snapshotter.as_ref().is_some_and(Snapshotter::is_finished)
     }
 
     /// Events and decisions so far.
@@ -322,10 +479,14 @@ impl Engine {
         let started = Instant::now();
         self.intake.close();
         let drained = self.drain();
+        drop(self.admin);
         let each_max = Duration::from_millis(self.config.engine.drain_ms_max);
         let stopped = stop_in_order(self.runners, each_max);
         let accounts = Accounts::of(&self.counters.list());
         let outcome = stopped.into_iter().try_for_each(|runner| runner.outcome);
+        if let Some(snapshotter) = self.snapshotter {
+            snapshotter.finish();
+        }
         let driver = self.driver.map_or(Ok(()), EmbeddedDriver::stop);
         drained?;
         outcome?;
@@ -367,6 +528,68 @@ impl Engine {
             }
             std::thread::sleep(LOOK);
         }
+    }
+}
+
+/// What is known before anything is built.
+struct Found {
+    plan: Plan,
+    set: Arc<FeatureSet>,
+    recovery: Recovery,
+    begun: Begun,
+}
+
+/// What the lanes begin with.
+struct Beginning {
+    replica: SharedReplica,
+    /// How far decisions had come where the replica is.
+    mark: DecisionMark,
+    resume: Resume,
+    recovered: Recovered,
+}
+
+impl Beginning {
+    /// The live lane begins where the replica is only if its module misses nothing by it.
+    fn of(config: &Config, begun: Begun, recovery: &Recovery) -> Result<Self, NodeError> {
+        let Begun {
+            replica,
+            mark,
+            mut restored,
+        } = begun;
+        let mut resume = Resume::from(recovery);
+        if let Some(restored) = &mut restored {
+            restored.is_live = strategies::payments(&config.strategy)?.is_stateless();
+            if restored.is_live {
+                resume.payment.mark = mark;
+            } else {
+                tracing::info!(
+                    "strategy.payments.module \"{}\" keeps a state: it is shown everything that is recorded",
+                    config.strategy.payments.module
+                );
+            }
+        }
+        let recovered = Recovered {
+            inputs: recovery.last_index,
+            truncated_len: recovery.truncated_len,
+            restored,
+            ..Recovered::default()
+        };
+        Ok(Self {
+            replica: Arc::new(Mutex::new(replica)),
+            mark,
+            resume,
+            recovered,
+        })
+    }
+
+    /// What the live lane begins with.
+    fn live(&self) -> Option<SharedReplica> {
+        let is_live = self
+            .recovered
+            .restored
+            .as_ref()
+            .is_some_and(|restored| restored.is_live);
+        is_live.then(|| self.replica.clone())
     }
 }
 

@@ -6,6 +6,9 @@
 //!                  └──────────▶ [conductor] (actix) ────────┘
 //! ```
 //!
+//! Beside the engine a [`replica`] follows the journal: the [`snapshotter`] makes [`checkpoints`] of it, [`admin`]
+//! answers from it over a socket, and [`backfill`] makes one of another feature set.
+//!
 //! Start at [`launch`]; [`topology`] is the only place that knows the order of stages; [`pipeline`] runs the
 //! same topology on one thread by hand, for replays and the lab; [`accounts`] says what became of every event.
 //!
@@ -21,8 +24,17 @@ pub mod conductor;
 pub mod launch;
 pub mod pipeline;
 
+pub mod replica;
+
+pub mod backfill;
+pub mod checkpoints;
+pub mod snapshotter;
+
+pub mod admin;
+
 pub use accounts::{Accounts, LaneAccount};
 pub use conductor::conduct;
 pub use config::{Config, Finding, Sources};
 pub use launch::{Engine, NodeError, Recovered, Summary};
 pub use pipeline::Pipeline;
+pub use replica::Replica;

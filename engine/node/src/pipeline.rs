@@ -3,6 +3,8 @@
 //! Invariant: the agents, their order and their rings are those of the node; a turn gives each of them one
 //! duty cycle.
 
+use std::sync::Arc;
+
 use pinion_ingest::DeadLetters;
 use pinion_journal::{Gate, Reader};
 use pinion_publish::Resume;
@@ -51,7 +53,11 @@ impl Pipeline {
         let surroundings = Surroundings {
             connect,
             recorded,
+            begin: None,
+            set: Arc::new(config.features.load_set()?),
+            features: None,
             resume: Resume::default(),
+            progress: None,
             gate: Gate::open(),
             dead_letters: DeadLetters::in_memory(&config.ingest.dead_letters)?,
             journals_inputs: false,

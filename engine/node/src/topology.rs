@@ -8,14 +8,16 @@
 //! ```
 //!
 //! The node, a replay and the lab build this same topology; what differs stands in [`Surroundings`]: the bus,
-//! the recorded inputs, and who reads the two rings to the journal.
+//! the recorded inputs, what the payment lane begins with, and who reads the two rings to the journal.
 //!
 //! Invariant: every agent is built on the thread that will run it, and every ring has one writer and one
 //! reader.
 
+use std::sync::Arc;
+
 use pinion_book::BookAgent;
 use pinion_features::set::canonical;
-use pinion_features::{FeatureAgent, FeatureStore};
+use pinion_features::{FeatureAgent, FeatureControl, FeatureSet};
 use pinion_ingest::{DeadLetters, IngestAgent, Intake};
 use pinion_journal::{Gate, Reader};
 use pinion_publish::{Engine, Outlet, PublishAgent, Resume};
@@ -24,6 +26,7 @@ use pinion_runtime::control::IngestGate;
 use pinion_runtime::cores::Role;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::latest::Latest;
 use pinion_runtime::names::NameTable;
 use pinion_runtime::ring::{Consumer, EntryConsumer, Producer, entry_ring, ring};
 use pinion_schemas::records::{DecisionRecord, MarketRecord, PaymentRecord};
@@ -33,6 +36,7 @@ use pinion_transport::{Bus as _, Endpoint};
 
 use crate::bus::Connect;
 use crate::config::Config;
+use crate::replica::{SharedReplica, copy_into_fresh, feature_store, lock};
 use crate::strategies;
 
 /// Builds an agent on the thread that will run it.
@@ -65,8 +69,16 @@ pub struct Surroundings<C> {
     pub connect: C,
     /// Inputs to be taken first, with the numbers and stamps they were given before.
     pub recorded: Option<Reader>,
+    /// What the payment lane begins with; the recorded payments in it are passed over. None: nothing.
+    pub begin: Option<SharedReplica>,
+    /// The feature set in force.
+    pub set: Arc<FeatureSet>,
+    /// The feature agent's end of the way by which another set takes over.
+    pub features: Option<FeatureControl>,
     /// What the journal knew of decisions at the start.
     pub resume: Resume,
+    /// Shows how far the payment lane came.
+    pub progress: Option<Latest<3>>,
     /// Holds decisions back until the journal has their input.
     pub gate: Gate,
     /// Where refused frames are kept.
@@ -125,7 +137,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         journal: Some(decision_entries),
         gate: around.gate,
         instruments,
-        progress: None,
+        progress: around.progress,
         faults: around.faults,
     };
     let engine = Engine {
@@ -136,13 +148,19 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         config,
         around.connect.clone(),
         ingest_ports,
-        around.recorded,
+        (around.recorded, around.begin.clone()),
         counters,
     )];
     stages.extend(market_lane(config, counters, market_events, to_publish_market));
+    let knowledge = Knowledge {
+        set: around.set,
+        begin: around.begin,
+        control: around.features,
+    };
     stages.extend(payment_lane(
         config,
         counters,
+        knowledge,
         payment_events,
         to_publish_payments,
     ));
@@ -183,25 +201,39 @@ fn market_lane(
     ]
 }
 
+/// What the feature stage computes, begins with, and obeys.
+struct Knowledge {
+    set: Arc<FeatureSet>,
+    begin: Option<SharedReplica>,
+    control: Option<FeatureControl>,
+}
+
 /// From payment events to their decisions.
 fn payment_lane(
     config: &Config,
     counters: &Counters,
+    knowledge: Knowledge,
     events: Consumer<PaymentRecord>,
     decisions: Producer<DecisionRecord>,
 ) -> [Stage; 3] {
     let (to_score, from_features) = ring(config.engine.ring_records_max as usize);
     let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);
+    let set = knowledge.set.clone();
     [
-        staged(config, counters, Role::Features, |config, counters| {
-            let section = &config.features;
-            let mut store = FeatureStore::new(section, &section.load_set()?)?;
+        staged(config, counters, Role::Features, move |config, counters| {
+            let Knowledge { set, begin, control } = knowledge;
+            let mut store = Box::new(feature_store(config, &set)?);
             store.prefault();
-            let agent = FeatureAgent::new(section, Box::new(store), 0, None, events, to_score, counters);
+            let begun = begin.map_or(0, |replica| {
+                let replica = lock(&replica);
+                copy_into_fresh(replica.store(), store.as_mut());
+                replica.place().sequence
+            });
+            let section = &config.features;
+            let agent = FeatureAgent::new(section, store, begun, control, events, to_score, counters);
             Ok(agent?)
         }),
-        staged(config, counters, Role::Score, |config, counters| {
-            let set = config.features.load_set()?;
+        staged(config, counters, Role::Score, move |config, counters| {
             Ok(ScoreAgent::new(
                 &config.score,
                 |slots| canonical::hash_of_first(&set, slots),
@@ -234,7 +266,7 @@ fn ingest_stage<C: Connect>(
     config: &Config,
     connect: C,
     ports: pinion_ingest::Ports,
-    recorded: Option<Reader>,
+    (recorded, begin): (Option<Reader>, Option<SharedReplica>),
     counters: &Counters,
 ) -> Stage {
     staged(config, counters, Role::Ingest, move |config, counters| {
@@ -247,13 +279,13 @@ fn ingest_stage<C: Connect>(
             payments,
             bus,
         };
-        Ok(IngestAgent::new(
-            &config.ingest,
-            intake,
-            ports,
-            recorded,
-            counters,
-        )?)
+        let mut agent = IngestAgent::new(&config.ingest, intake, ports, recorded, counters)?;
+        if let Some(replica) = begin {
+            let replica = lock(&replica);
+            copy_into_fresh(replica.intake().payments_state(), agent.payments_state_mut());
+            agent.resume_payments(replica.place().sequence);
+        }
+        Ok(agent)
     })
 }
 

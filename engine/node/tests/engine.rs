@@ -167,9 +167,15 @@ fn every_event_is_accounted_for_and_a_restart_goes_on_where_it_stopped() {
         (2_001..=2_100).collect::<Vec<_>>(),
         "nothing is decided twice"
     );
+    let payments = second.payments;
     assert_eq!(
-        (second.payments.recorded, second.payments.duplicates),
-        (2_000, 10)
+        (payments.restored, payments.recorded),
+        (2_000, 0),
+        "a checkpoint has them"
     );
-    assert_eq!((second.payments.accepted, second.payments.decided), (100, 2_100));
+    assert_eq!(
+        (payments.duplicates, payments.accepted, payments.decided),
+        (10, 100, 100)
+    );
+    assert_eq!((second.market.restored, second.market.recorded), (0, 2_000));
 }

@@ -69,7 +69,7 @@ pub fn page_hash(page: &[u8]) -> PageHash {
 }
 
 /// Whether all bytes are zero, looked at 64 at a time.
-fn is_zero(bytes: &[u8]) -> bool {
+pub fn is_zero(bytes: &[u8]) -> bool {
     let (blocks, rest) = bytes.as_chunks::<64>();
     blocks
         .iter()

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct EngineConfig {
     /// Number of this node; it stands as publisher in the decisions. Range: 1 to 4294967295. Default: 1.
     pub node_id: u32,
-    /// Folder for everything the engine keeps: journal, counters, refused frames, error log.
+    /// Folder for everything the engine keeps: journal, checkpoints, counters, refused frames, error log, and the
+    /// socket that it answers questions on.
     /// Default: "pinion-data".
     pub dir: PathBuf,
     /// Records in each ring between two stages. Small rings stay in the cache; a full one pushes back to the

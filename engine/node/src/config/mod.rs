@@ -12,6 +12,7 @@ pub mod layers;
 pub mod reference;
 
 use pinion_book::BookConfig;
+use pinion_checkpoint::CheckpointConfig;
 use pinion_features::FeaturesConfig;
 use pinion_ingest::IngestConfig;
 use pinion_ingest::config::DeadLettersConfig;
@@ -47,6 +48,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// The record of inputs and decisions.
     pub journal: JournalConfig,
+    /// What a start begins with in the place of the journal's first part.
+    pub checkpoint: CheckpointConfig,
     /// Order books.
     pub book: BookConfig,
     /// The feature store.
@@ -76,6 +79,7 @@ impl Config {
             self.bus.validate().map_err(|error| error.to_string()),
             self.ingest.validate().map_err(|error| error.to_string()),
             self.journal.validate().map_err(|error| error.to_string()),
+            self.checkpoint.validate().map_err(|error| error.to_string()),
             self.book.validate().map_err(|error| error.to_string()),
             self.features.validate().map_err(|error| error.to_string()),
             self.score.validate().map_err(|error| error.to_string()),
@@ -133,6 +137,36 @@ impl Config {
             dir: self.engine.dir.join(&self.journal.dir),
             ..self.journal.clone()
         }
+    }
+
+    /// The section of checkpoints with its folder inside the engine's.
+    pub fn checkpoint(&self) -> CheckpointConfig {
+        CheckpointConfig {
+            dir: self.engine.dir.join(&self.checkpoint.dir),
+            ..self.checkpoint.clone()
+        }
+    }
+
+    /// What decides which bytes the payment lane's state has, as text: of a state kept under the same text the bytes
+    /// mean the same.
+    pub fn payment_state_text(&self) -> String {
+        #[derive(Serialize)]
+        struct Deciding {
+            ingest: Vec<u64>,
+            frame_len_max: u32,
+            features: FeaturesConfig,
+        }
+        let defaults = FeaturesConfig::default();
+        let deciding = Deciding {
+            ingest: self.ingest.payments_layout(),
+            frame_len_max: self.ingest.frame_len_max,
+            features: FeaturesConfig {
+                batch_max: defaults.batch_max,
+                set: defaults.set,
+                ..self.features.clone()
+            },
+        };
+        toml::to_string(&deciding).expect("every configuration struct serialises")
     }
 
     /// The section of refused frames with its file inside the engine's folder.

@@ -13,7 +13,7 @@ use toml::{Table, Value};
 use super::{Config, layers};
 
 /// The sources that define the sections.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     include_str!("engine.rs"),
     include_str!("cores.rs"),
     concat!(
@@ -22,6 +22,7 @@ const SOURCES: [&str; 10] = [
     ),
     include_str!("../../../ingest/src/config.rs"),
     include_str!("../../../journal/src/config.rs"),
+    include_str!("../../../checkpoint/src/config.rs"),
     include_str!("../../../book/src/config.rs"),
     include_str!("../../../features/src/config.rs"),
     include_str!("../../../score/src/config.rs"),
@@ -30,8 +31,18 @@ const SOURCES: [&str; 10] = [
 ];
 
 /// Sections in the order of the data path.
-const SECTIONS: [&str; 10] = [
-    "engine", "cores", "bus", "ingest", "journal", "book", "features", "score", "strategy", "publish",
+const SECTIONS: [&str; 11] = [
+    "engine",
+    "cores",
+    "bus",
+    "ingest",
+    "journal",
+    "checkpoint",
+    "book",
+    "features",
+    "score",
+    "strategy",
+    "publish",
 ];
 
 const HEAD: &str = "\

@@ -1,0 +1,168 @@
+//! The answers about features, read from the replica.
+//!
+//! Invariant: reading changes nothing: the next vector is the same whether or not anybody asked.
+
+use std::collections::BTreeMap;
+
+use pinion_features::set::{Entity, EntityKey, Feature, FeatureKind, FeatureSet, canonical};
+use pinion_ingest::refusal::Field;
+use pinion_schemas::ids::{DENSE_ID_NONE, Id};
+use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
+
+use super::{Digest, EntityAnswer, Features, SetName, SlotValue, Standing, hash_text};
+use crate::replica::Replica;
+
+/// The kinds of entity by name.
+const KINDS: [(&str, Entity, Field); 6] = [
+    ("customer", Entity::Customer, Field::Customer),
+    ("terminal", Entity::Terminal, Field::Terminal),
+    ("card", Entity::Card, Field::Card),
+    ("merchant", Entity::Merchant, Field::Merchant),
+    ("device", Entity::Device, Field::Device),
+    ("account", Entity::Account, Field::Account),
+];
+
+/// A set by name.
+pub(crate) fn set_name(set: &FeatureSet) -> SetName {
+    SetName {
+        name: set.name.clone(),
+        version: set.version,
+        hash: hash_text(canonical::hash(set)),
+    }
+}
+
+/// One hash over the replica's state.
+pub(crate) fn digest(replica: &Replica, standing: Standing) -> Digest {
+    let hex = replica
+        .digest()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Digest {
+        replica: standing,
+        digest: hex,
+    }
+}
+
+/// The current values of the features over `entity`, a name for each kind.
+pub(crate) fn get(
+    replica: &Replica,
+    standing: Standing,
+    entity: &BTreeMap<String, String>,
+    as_of_ns: Option<i64>,
+) -> Result<Features, String> {
+    let asked = asked(replica, entity)?;
+    let as_of_ns = as_of_ns.unwrap_or(standing.event_ns);
+    let mut probe = PaymentRecord::default();
+    probe.origin.kind = payment_kind::TRANSACTION;
+    probe.origin.event_ns = as_of_ns;
+    for kind in KINDS {
+        let dense = asked.iter().find(|one| one.kind == kind.1);
+        *place_of(&mut probe, kind.1) = dense.map_or(DENSE_ID_NONE, |one| one.dense);
+    }
+    let mut vector = [0.0; FEATURES_MAX];
+    replica.store().peek(&probe, &mut vector);
+    let kinds: Vec<Entity> = asked.iter().map(|one| one.kind).collect();
+    Ok(Features {
+        set: set_name(replica.set()),
+        replica: standing,
+        as_of_ns,
+        entities: asked.iter().map(|one| one.answer(replica)).collect(),
+        slots: slots(replica.set(), &kinds, &vector),
+    })
+}
+
+/// An entity that was asked for.
+struct Asked {
+    name: String,
+    kind: Entity,
+    kind_name: &'static str,
+    dense: u32,
+}
+
+impl Asked {
+    fn answer(&self, replica: &Replica) -> EntityAnswer {
+        let is_known = self.dense != DENSE_ID_NONE;
+        let newest_ns = || {
+            let mut dense = [DENSE_ID_NONE; KINDS.len()];
+            dense[self.kind as usize] = self.dense;
+            replica.store().newest_ns(EntityKey::One(self.kind), &dense)
+        };
+        EntityAnswer {
+            kind: self.kind_name.to_owned(),
+            name: self.name.clone(),
+            is_known,
+            newest_ns: is_known.then(newest_ns).flatten(),
+        }
+    }
+}
+
+fn asked(replica: &Replica, entity: &BTreeMap<String, String>) -> Result<Vec<Asked>, String> {
+    if entity.is_empty() {
+        return Err("entity has no name, expected at least one such as {\"customer\": \"123\"}".to_owned());
+    }
+    let one = |(kind, name): (&String, &String)| {
+        let known = KINDS.iter().find(|(known, ..)| known == kind);
+        let Some(&(kind_name, kind, field)) = known else {
+            let kinds: Vec<&str> = KINDS.iter().map(|(name, ..)| *name).collect();
+            return Err(format!(
+                "entity.{kind} is no kind, expected one of {}",
+                kinds.join(", ")
+            ));
+        };
+        let id = Id::new(name).filter(|id| !id.is_none());
+        let id =
+            id.ok_or_else(|| format!("entity.{kind_name} is \"{name}\", expected a name of 1 to 36 bytes"))?;
+        Ok(Asked {
+            name: name.clone(),
+            kind,
+            kind_name,
+            dense: replica.intake().dense_of(field, &id),
+        })
+    };
+    entity.iter().map(one).collect()
+}
+
+fn place_of(record: &mut PaymentRecord, kind: Entity) -> &mut u32 {
+    match kind {
+        Entity::Customer => &mut record.customer,
+        Entity::Terminal => &mut record.terminal,
+        Entity::Card => &mut record.card,
+        Entity::Merchant => &mut record.merchant,
+        Entity::Device => &mut record.device,
+        Entity::Account => &mut record.account,
+    }
+}
+
+/// The places of the vector that are over these kinds alone.
+fn slots(set: &FeatureSet, kinds: &[Entity], vector: &[f32; FEATURES_MAX]) -> Vec<SlotValue> {
+    let mut slots = Vec::new();
+    let mut index = 0;
+    for feature in &set.features {
+        for name in feature.slot_names() {
+            if is_over(set, feature, kinds) {
+                let value = vector[index];
+                slots.push(SlotValue { index, name, value });
+            }
+            index += 1;
+        }
+    }
+    slots
+}
+
+/// Whether a feature is over history, and of no other kinds.
+fn is_over(set: &FeatureSet, feature: &Feature, kinds: &[Entity]) -> bool {
+    match &feature.kind {
+        FeatureKind::Current(_) => false,
+        FeatureKind::Window(window) => match window.entity {
+            EntityKey::One(kind) => kinds.contains(&kind),
+            EntityKey::Pair(first, second) => kinds.contains(&first) && kinds.contains(&second),
+        },
+        FeatureKind::Ratio {
+            numerator,
+            denominator,
+        } => [numerator, denominator]
+            .into_iter()
+            .all(|&part| is_over(set, &set.features[part], kinds)),
+    }
+}

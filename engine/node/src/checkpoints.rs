@@ -1,0 +1,207 @@
+//! What a checkpoint of the payment lane is of, and how a start uses one.
+//!
+//! ```text
+//!   journal recovered ─▶ identity, limits ─▶ restore ─▶ Replica at mark ─▶ the live agents, the snapshotter
+//!                                                └─ nothing usable: told, and the whole journal is run
+//! ```
+//!
+//! Invariant: whatever the checkpoint's folder holds, the engine comes to the state that the journal says.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pinion_checkpoint::{CheckpointConfig, Identity, Limits, Mark, Outcome, Probe, Source, restore_by};
+use pinion_features::set::FeatureSet;
+use pinion_journal::{Reader, Recovery};
+use pinion_publish::DecisionMark;
+use pinion_runtime::state::State as _;
+use pinion_schemas::hash::DecisionHash;
+
+use crate::config::Config;
+use crate::launch::NodeError;
+use crate::replica::{Place, Replica};
+
+/// Version of what the bytes of the payment lane's regions mean. To be raised with every change of that.
+pub const SCHEMA: u32 = 1;
+
+/// What a start found in the folder of checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The sequence that it holds payments up to.
+    pub sequence: u64,
+    /// When it was written. Unit: ns since the Unix epoch.
+    pub written_ns: i64,
+    /// The count of checkpoints at that time.
+    pub generation: u64,
+    /// Where it was found: "sled", "redb" or "snapshot".
+    pub source: &'static str,
+    /// How long that took.
+    pub took: Duration,
+    /// Whether the live agents began there too; else they ran the whole journal.
+    pub is_live: bool,
+}
+
+impl fmt::Display for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            sequence,
+            generation,
+            source,
+            took,
+            ..
+        } = self;
+        let written = jiff::Timestamp::from_nanosecond(self.written_ns.into()).unwrap_or_default();
+        write!(
+            f,
+            "restored payments to sequence {sequence} from a checkpoint of {written:.0} (generation {generation}, \
+             {source}) in {} ms",
+            took.as_millis()
+        )
+    }
+}
+
+/// A replica as it stands at a start, and how far decisions had come there.
+pub(crate) struct Begun {
+    pub(crate) replica: Replica,
+    pub(crate) mark: DecisionMark,
+    /// None: the replica knows nothing.
+    pub(crate) restored: Option<Restored>,
+}
+
+/// A replica from the newest checkpoint that can be used, or one that knows nothing.
+///
+/// # Errors
+/// The configuration of the replica is refused, or the journal's first segment cannot be read.
+pub(crate) fn begin(
+    config: &Config,
+    set: &Arc<FeatureSet>,
+    recovery: &Recovery,
+    probe: &Probe,
+) -> Result<Begun, NodeError> {
+    let mut replica = Replica::new(config, set.clone())?;
+    let section = config.checkpoint();
+    let journal_id = journal_id(config)?;
+    let Some(journal) = journal_id.filter(|_| section.enabled) else {
+        return Ok(Begun::new(replica));
+    };
+    let started = Instant::now();
+    let limits = Limits {
+        durable_position: recovery.next_position,
+        decided_sequence: recovery.last_decision_sequence.payment,
+    };
+    let identity = identity(config, &replica, journal);
+    let outcome = restore_by(probe, &section, &identity, limits, &mut replica);
+    tell_refused(&outcome);
+    let Some(found) = outcome.restored else {
+        return Ok(Begun::new(replica));
+    };
+    let mark = found.manifest.mark;
+    replica.resume_at(Place {
+        position: mark.position,
+        input_index: mark.input_index,
+        sequence: mark.sequence,
+        event_ns: mark.event_ns,
+    });
+    Ok(Begun {
+        replica,
+        mark: decisions_of(&mark),
+        restored: Some(Restored {
+            sequence: mark.sequence,
+            written_ns: mark.written_ns,
+            generation: found.manifest.generation,
+            source: source_name(&section, found.source),
+            took: started.elapsed(),
+            is_live: false,
+        }),
+    })
+}
+
+impl Begun {
+    fn new(replica: Replica) -> Self {
+        Self {
+            replica,
+            mark: DecisionMark::default(),
+            restored: None,
+        }
+    }
+}
+
+/// The id of the journal in the engine's folder; `None` while it has no segment.
+///
+/// # Errors
+/// Its first segment cannot be read.
+pub(crate) fn journal_id(config: &Config) -> Result<Option<u64>, NodeError> {
+    let reader = Reader::open(&config.journal().dir)?;
+    Ok(reader.segment().map(|segment| segment.journal_id))
+}
+
+/// Whose state a replica of `config` is.
+pub(crate) fn identity(config: &Config, replica: &Replica, journal: u64) -> Identity {
+    Identity {
+        journal,
+        set_hash: replica.set_hash(),
+        layout_hash: layout_hash(config, replica),
+        schema: SCHEMA,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// First eight bytes of the BLAKE3 hash of what decides which regions there are and what their bytes mean: the
+/// sections `ingest` and `features` without what cannot change a record or a vector, and the regions themselves.
+fn layout_hash(config: &Config, replica: &Replica) -> u64 {
+    let mut text = config.payment_state_text();
+    for region in replica.regions() {
+        text.push_str(&format!(
+            "{} {} {}\n",
+            region.name,
+            region.index,
+            region.bytes.len()
+        ));
+    }
+    let hash = blake3::hash(text.as_bytes());
+    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"))
+}
+
+/// What is written beside a replica's state.
+pub(crate) fn mark_of(place: Place, decisions: DecisionMark, written_ns: i64) -> Mark {
+    Mark {
+        position: place.position,
+        input_index: place.input_index,
+        sequence: place.sequence,
+        event_ns: place.event_ns,
+        answered_sequence: decisions.answered_sequence,
+        decision_hash: decisions.hash.value(),
+        written_ns,
+    }
+}
+
+fn decisions_of(mark: &Mark) -> DecisionMark {
+    DecisionMark {
+        sequence: mark.sequence,
+        answered_sequence: mark.answered_sequence,
+        hash: DecisionHash::resumed(mark.decision_hash),
+    }
+}
+
+fn source_name(section: &CheckpointConfig, source: Source) -> &'static str {
+    match source {
+        Source::Store => section.backend.name(),
+        Source::Snapshot => "snapshot",
+    }
+}
+
+fn tell_refused(outcome: &Outcome) {
+    for refusal in &outcome.refused {
+        let kept = refusal
+            .moved_to
+            .as_ref()
+            .map(|path| format!("; kept as {}", path.display()));
+        tracing::warn!(
+            "checkpoint {}: {}{}; the journal brings back what it held",
+            refusal.path.display(),
+            refusal.reason,
+            kept.unwrap_or_default()
+        );
+    }
+}

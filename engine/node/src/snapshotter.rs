@@ -1,0 +1,565 @@
+//! The thread that keeps a replica beside the engine, writes checkpoints of it, and answers questions about it.
+//!
+//! ```text
+//!   journal, publish ─▶ [Follower] ── every interval, at a mark ──▶ pinion_checkpoint::Writer
+//!                            │
+//!   admin, by a queue ─▶ questions ─▶ answers           backfill's thread ── new replica ──▶ taken over
+//! ```
+//!
+//! It runs at low priority on a core that does not spin. What it cannot do is counted and told; the engine goes on.
+//!
+//! Invariant: a checkpoint is written only of a replica that stands at a mark of publish, and never while the
+//! payment module is quarantined, for a restart must meet the panic again.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use core_affinity::CoreId;
+use pinion_checkpoint::{CheckpointError, Writer, Written};
+use pinion_journal::JournalError;
+use pinion_publish::DecisionMark;
+use pinion_runtime::clock::Clock;
+use pinion_runtime::counters::{Counter, Counters};
+use pinion_runtime::runner::spawn_helper;
+
+use crate::admin::{self, Answer, Checkpointed, Job, Request, Response, Standing, Status};
+use crate::backfill::{Backfill, Exchange};
+use crate::checkpoints::{identity, mark_of};
+use crate::config::Config;
+use crate::replica::{Follower, Replica};
+
+/// The thread's name.
+const NAME: &str = "snapshotter";
+
+/// How much lower than the engine's other threads it stands: `nice`.
+const NICENESS: i32 = 10;
+
+/// Inputs taken between two looks at the queue.
+const INPUTS_MAX: usize = 2048;
+
+/// How long it sleeps when there is nothing to do: how far the replica may be behind on a quiet engine.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Requests that wait.
+const JOBS_MAX: usize = 16;
+
+/// What a snapshotter is given at its start.
+pub struct Snapshotting {
+    /// Time from one checkpoint to the next; none: none are written.
+    pub interval: Option<Duration>,
+    /// The core of the housekeeping; none: wherever the process may run.
+    pub core: Option<usize>,
+    /// How long it may take to come to the end when it is asked to stop.
+    pub stop_max: Duration,
+    /// The journal's id.
+    pub journal_id: u64,
+    /// The newest checkpoint, if one was restored.
+    pub restored_sequence: Option<u64>,
+}
+
+/// The running thread.
+pub struct Snapshotter {
+    jobs: SyncSender<Job>,
+    flags: Arc<Flags>,
+    health: Arc<Mutex<Health>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is asked.
+#[derive(Default)]
+struct Flags {
+    stops: AtomicBool,
+    /// With a last checkpoint.
+    writes: AtomicBool,
+}
+
+/// How it goes, for whoever looks after it.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// When the newest checkpoint was written or restored.
+    pub written: Option<Instant>,
+    /// Its sequence.
+    pub sequence: Option<u64>,
+    /// Checkpoints that could not be written, turns of the replica that failed.
+    pub failures: u64,
+    /// The last of them.
+    pub failure: Option<String>,
+}
+
+impl Snapshotter {
+    /// Starts the thread over `follower`.
+    ///
+    /// # Errors
+    /// There is no thread.
+    pub fn spawn(
+        config: &Config,
+        follower: Follower,
+        exchange: Option<Exchange>,
+        setting: Snapshotting,
+        (clock, counters): (&Clock, &Counters),
+    ) -> io::Result<Self> {
+        let (jobs, received) = sync_channel(JOBS_MAX);
+        let flags = Arc::new(Flags::default());
+        let health = Arc::new(Mutex::new(Health {
+            written: setting.restored_sequence.map(|_| Instant::now()),
+            sequence: setting.restored_sequence,
+            ..Health::default()
+        }));
+        let mut worker = Worker {
+            writer: Writer::new(
+                &config.checkpoint(),
+                &identity(config, follower.replica(), setting.journal_id),
+            ),
+            config: config.clone(),
+            follower: Some(follower),
+            exchange,
+            backfill: None,
+            last: Instant::now(),
+            last_mark: None,
+            setting,
+            jobs: received,
+            flags: flags.clone(),
+            health: health.clone(),
+            clock: clock.clone(),
+            shown: Shown::new(counters),
+            counters: counters.clone(),
+        };
+        let thread = spawn_helper(NAME, move || worker.run())?;
+        Ok(Self {
+            jobs,
+            flags,
+            health,
+            thread: Some(thread),
+        })
+    }
+
+    /// Where requests go.
+    pub(crate) fn jobs(&self) -> SyncSender<Job> {
+        self.jobs.clone()
+    }
+
+    /// How it goes.
+    pub fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the thread ended by itself.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Writes the last checkpoint and ends the thread. Call it when the journal is closed.
+    pub fn finish(self) {
+        self.flags.writes.store(true, Ordering::Release);
+    }
+
+    fn end(&mut self) {
+        self.flags.stops.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("{NAME}: ended by a panic; the next start may have to run more of the journal");
+        }
+    }
+}
+
+impl Drop for Snapshotter {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What the thread shows.
+struct Shown {
+    sequence: Counter,
+    position: Counter,
+    pages: Counter,
+    bytes: Counter,
+    write_ms: Counter,
+    failures: Counter,
+    lag: Counter,
+}
+
+impl Shown {
+    fn new(counters: &Counters) -> Self {
+        let counter = |name: &str| counters.counter(name);
+        Self {
+            sequence: counter("checkpoint.sequence"),
+            position: counter("checkpoint.position"),
+            pages: counter("checkpoint.pages"),
+            bytes: counter("checkpoint.bytes"),
+            write_ms: counter("checkpoint.write_ms"),
+            failures: counter("checkpoint.failures"),
+            lag: counter("replica.lag"),
+        }
+    }
+}
+
+/// What the thread owns.
+struct Worker {
+    config: Config,
+    /// None: following failed for good.
+    follower: Option<Follower>,
+    writer: Writer,
+    exchange: Option<Exchange>,
+    backfill: Option<Backfill>,
+    /// When the last checkpoint was tried.
+    last: Instant,
+    /// Where the last one was written.
+    last_mark: Option<DecisionMark>,
+    setting: Snapshotting,
+    jobs: Receiver<Job>,
+    flags: Arc<Flags>,
+    health: Arc<Mutex<Health>>,
+    clock: Clock,
+    shown: Shown,
+    counters: Counters,
+}
+
+impl Worker {
+    fn run(&mut self) {
+        self.settle();
+        let mut pause = Duration::ZERO;
+        while !self.flags.stops.load(Ordering::Acquire) {
+            match self.jobs.recv_timeout(pause) {
+                Ok(job) => self.answer(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let taken = self.follow();
+            self.look_at_backfill();
+            self.write_if_due();
+            pause = if taken == 0 { PAUSE } else { Duration::ZERO };
+        }
+        self.finish();
+    }
+
+    /// Takes the thread to its core and its priority. Neither is needed for its work to be right.
+    fn settle(&self) {
+        if let Some(id) = self.setting.core
+            && !core_affinity::set_for_current(CoreId { id })
+        {
+            tracing::warn!("{NAME}: could not be moved to core {id}");
+        }
+        if let Err(error) = rustix::process::nice(NICENESS) {
+            tracing::warn!("{NAME}: could not be made nice: {error}");
+        }
+    }
+
+    /// Lets the replica go on. Returns the inputs taken.
+    fn follow(&mut self) -> usize {
+        let Some(follower) = &mut self.follower else {
+            return 0;
+        };
+        match follower.turn(INPUTS_MAX) {
+            Ok(taken) => {
+                let behind = follower.decided_sequence();
+                let sequence = follower.replica().place().sequence;
+                self.shown.lag.set(behind.saturating_sub(sequence));
+                taken
+            }
+            Err(error) => {
+                self.stop_following(&error);
+                0
+            }
+        }
+    }
+
+    fn stop_following(&mut self, error: &JournalError) {
+        self.follower = None;
+        self.note_failure(format!("the replica cannot go on: {error}"));
+    }
+
+    fn note_failure(&self, failure: String) {
+        self.shown.failures.increment();
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.failures += 1;
+        health.failure = Some(failure);
+    }
+
+    fn write_if_due(&mut self) {
+        let is_due = self
+            .setting
+            .interval
+            .is_some_and(|interval| self.last.elapsed() >= interval);
+        if is_due && let Some(mark) = self.mark() {
+            self.last = Instant::now();
+            if self.last_mark == Some(mark) {
+                self.note_written(mark);
+            } else {
+                // A failure is noted; the next one is tried when it is due.
+                let _ = self.write(mark);
+            }
+        }
+    }
+
+    /// Where a checkpoint can be written now.
+    fn mark(&self) -> Option<DecisionMark> {
+        let mark = self.follower.as_ref()?.mark()?;
+        let is_quarantined = self.counters.value("strategy.payments.quarantined") == Some(1);
+        (!is_quarantined && self.backfill.as_ref().is_none_or(Backfill::may_checkpoint)).then_some(mark)
+    }
+
+    fn write(&mut self, mark: DecisionMark) -> Result<Checkpointed, String> {
+        let Some(follower) = &self.follower else {
+            return Err("there is no replica to write".to_owned());
+        };
+        let (replica, now_ns) = (follower.replica(), self.clock.now_ns());
+        let written = self.writer.write(replica, mark_of(replica.place(), mark, now_ns));
+        self.last = Instant::now();
+        match written {
+            Ok(written) => {
+                self.last_mark = Some(mark);
+                self.note_written(mark);
+                Ok(self.show(&written))
+            }
+            Err(error) => {
+                let message = told(&error);
+                self.note_failure(message.clone());
+                Err(message)
+            }
+        }
+    }
+
+    fn note_written(&self, mark: DecisionMark) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.written = Some(Instant::now());
+        health.sequence = Some(mark.sequence);
+    }
+
+    fn show(&self, written: &Written) -> Checkpointed {
+        let mark = written.manifest.mark;
+        let took = written.hash_took + written.write_took;
+        let checkpointed = Checkpointed {
+            sequence: mark.sequence,
+            position: mark.position,
+            pages: written.pages,
+            bytes: written.bytes,
+            took_ms: took.as_millis() as u64,
+        };
+        self.shown.sequence.set(checkpointed.sequence);
+        self.shown.position.set(checkpointed.position);
+        self.shown.pages.set(checkpointed.pages);
+        self.shown.bytes.set(checkpointed.bytes);
+        self.shown.write_ms.set(checkpointed.took_ms);
+        if let Some(Err(error)) = &written.snapshot {
+            self.note_failure(told(error));
+        }
+        checkpointed
+    }
+
+    /// Ends a backfill; comes to the end of what was decided and writes it, if that is wanted.
+    fn finish(&mut self) {
+        self.end_backfill();
+        if !self.flags.writes.load(Ordering::Acquire) || self.setting.interval.is_none() {
+            return;
+        }
+        self.come_to_the_end();
+        match self.mark() {
+            Some(mark) if self.last_mark != Some(mark) => {
+                if let Err(error) = self.write(mark) {
+                    tracing::warn!("checkpoint: the last one was not written: {error}");
+                }
+            }
+            Some(_) => {}
+            None => tracing::warn!("checkpoint: the last one was not written: the replica is at no mark"),
+        }
+    }
+
+    fn come_to_the_end(&mut self) {
+        let started = Instant::now();
+        while started.elapsed() < self.setting.stop_max {
+            let taken = self.follow();
+            let Some(follower) = &self.follower else { return };
+            let is_at_end = follower.replica().place().sequence >= follower.decided_sequence();
+            if taken == 0 && (is_at_end || follower.followed().journal.has_failed()) {
+                return;
+            }
+            if taken == 0 {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    fn end_backfill(&mut self) {
+        let Some(backfill) = &self.backfill else { return };
+        backfill.cancel();
+        while !backfill.is_finished() {
+            std::thread::sleep(PAUSE);
+        }
+        self.look_at_backfill();
+    }
+
+    fn answer(&mut self, job: Job) {
+        let Job { request, reply } = job;
+        let outcome = match request {
+            Request::FeaturesGet { entity, as_of_ns } => self
+                .with_replica(|replica, standing| admin::features::get(replica, standing, &entity, as_of_ns))
+                .map(Answer::Features),
+            Request::FeaturesDigest => self
+                .with_replica(|replica, standing| Ok(admin::features::digest(replica, standing)))
+                .map(Answer::Digest),
+            Request::Checkpoint => self.write_now().map(Answer::Checkpoint),
+            Request::Status => self.status().map(Answer::Status),
+            Request::FeaturesBackfill { set, from } => {
+                match self.begin_backfill(&set, from.as_deref(), &reply) {
+                    // It answers when it is through.
+                    Ok(()) => return,
+                    Err(reason) => Err(reason),
+                }
+            }
+        };
+        reply.end(outcome.map_or_else(Response::Error, Response::Result));
+    }
+
+    fn with_replica<T>(
+        &self,
+        ask: impl FnOnce(&Replica, Standing) -> Result<T, String>,
+    ) -> Result<T, String> {
+        match &self.follower {
+            Some(follower) => ask(follower.replica(), standing(follower)),
+            None => {
+                let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+                Err(health.failure.clone().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Brings the replica to what is decided now, or further, and writes it there.
+    fn write_now(&mut self) -> Result<Checkpointed, String> {
+        if self.setting.interval.is_none() {
+            return Err("checkpoint.enabled is false, expected true".to_owned());
+        }
+        let started = Instant::now();
+        let wanted = self.follower.as_ref().map_or(0, Follower::decided_sequence);
+        loop {
+            self.follow();
+            if let Some(mark) = self.mark().filter(|mark| mark.sequence >= wanted) {
+                return self.write(mark);
+            }
+            if self.follower.is_none() || started.elapsed() > self.setting.stop_max {
+                return Err(format!(
+                    "the replica did not come to payment {wanted} in {} ms",
+                    started.elapsed().as_millis()
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn status(&self) -> Result<Status, String> {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (set, replica) =
+            self.with_replica(|replica, standing| Ok((admin::features::set_name(replica.set()), standing)))?;
+        Ok(Status {
+            set,
+            replica,
+            checkpoint_sequence: health.sequence,
+            checkpoint_age_s: health.written.map(|written| written.elapsed().as_secs()),
+            checkpoint_failures: health.failures,
+            checkpoint_error: health.failure,
+            is_backfilling: self.backfill.is_some(),
+        })
+    }
+
+    fn begin_backfill(
+        &mut self,
+        set: &std::path::Path,
+        from: Option<&str>,
+        reply: &admin::Reply,
+    ) -> Result<(), String> {
+        let Some(follower) = &self.follower else {
+            return Err("there is no replica".to_owned());
+        };
+        if self.backfill.is_some() {
+            return Err("a backfill is under way, expected none".to_owned());
+        }
+        let Some(exchange) = self.exchange.take() else {
+            return Err("this engine cannot exchange its feature set".to_owned());
+        };
+        let (what, with) = ((set, from), (follower, exchange));
+        match Backfill::begin(&self.config, what, with, (&self.counters, reply)) {
+            Ok(backfill) => {
+                self.backfill = Some(backfill);
+                Ok(())
+            }
+            Err((exchange, reason)) => {
+                self.exchange = exchange;
+                Err(reason)
+            }
+        }
+    }
+
+    /// Takes over what a backfill has made, once it is through.
+    fn look_at_backfill(&mut self) {
+        let Some(backfill) = self.backfill.take_if(|backfill| backfill.is_finished()) else {
+            return;
+        };
+        let (ended, reply) = backfill.end();
+        let outcome = match ended {
+            Some(ended) => {
+                self.exchange = Some(ended.exchange);
+                ended.outcome
+            }
+            None => Err("the backfill panicked".to_owned()),
+        };
+        let taken_over = outcome.and_then(|(replica, backfilled)| {
+            self.take_over(replica)?;
+            Ok(backfilled)
+        });
+        match &taken_over {
+            Ok(backfilled) => tracing::info!(
+                "feature set {} version {} ({}) is in force from payment {} on",
+                backfilled.set.name,
+                backfilled.set.version,
+                backfilled.set.hash,
+                backfilled.first_sequence
+            ),
+            Err(reason) => tracing::warn!("backfill: {reason}"),
+        }
+        let answer = taken_over.map(Answer::Backfilled);
+        reply.end(answer.map_or_else(Response::Error, Response::Result));
+    }
+
+    /// Goes on with the replica of another set.
+    fn take_over(&mut self, replica: Replica) -> Result<(), String> {
+        let identity = identity(&self.config, &replica, self.setting.journal_id);
+        let Some(follower) = self.follower.take() else {
+            return Err("there is no replica to take the place of".to_owned());
+        };
+        match follower.with(replica) {
+            Ok(Some(follower)) => {
+                self.follower = Some(follower);
+                self.writer = Writer::new(&self.config.checkpoint(), &identity);
+                self.last_mark = None;
+                Ok(())
+            }
+            Ok(None) => {
+                let reason = "the new replica is at no entry of the journal";
+                self.note_failure(reason.to_owned());
+                Err(reason.to_owned())
+            }
+            Err(error) => {
+                self.stop_following(&error);
+                Err(error.to_string())
+            }
+        }
+    }
+}
+
+fn standing(follower: &Follower) -> Standing {
+    let place = follower.replica().place();
+    Standing {
+        sequence: place.sequence,
+        lag_events: follower.decided_sequence().saturating_sub(place.sequence),
+        event_ns: place.event_ns,
+    }
+}
+
+fn told(error: &CheckpointError) -> String {
+    error.to_string()
+}
