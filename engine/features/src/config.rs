@@ -155,6 +155,14 @@ impl FeaturesConfig {
     /// # Errors
     /// The file is at none of the places where it is looked for, or is refused.
     pub fn load_set(&self) -> Result<FeatureSet, SetError> {
+        FeatureSet::load(&self.locate_set()?)
+    }
+
+    /// Where the file of the feature set stands, seen from the working directory if it stands below it.
+    ///
+    /// # Errors
+    /// [`SetError::Read`]: it is at none of the places where it is looked for.
+    pub fn locate_set(&self) -> Result<PathBuf, SetError> {
         let path = paths::locate(&self.set, Path::is_file).map_err(|searched| {
             let places: Vec<String> = searched.iter().map(|place| place.display().to_string()).collect();
             let reason = format!("expected a file at one of: {}", places.join(", "));
@@ -163,7 +171,9 @@ impl FeaturesConfig {
                 source: io::Error::new(io::ErrorKind::NotFound, reason),
             }
         })?;
-        FeatureSet::load(&path)
+        let working = std::env::current_dir().unwrap_or_default();
+        let below = path.strip_prefix(working).map(Path::to_path_buf);
+        Ok(below.unwrap_or(path))
     }
 
     /// The memory for a kind of entity.

@@ -14,7 +14,7 @@ use crate::config::FeaturesConfig;
 use crate::error::FeaturesError;
 use crate::set::{
     Aggregate, EntityKey, EventKind, FeatureKind, FeatureSet, Field, Filter, Precision, Transform, Window,
-    WindowFeature,
+    WindowFeature, explain,
 };
 use crate::timelines::{Column, ColumnOf, Decay, Edge, Shape};
 
@@ -393,6 +393,15 @@ impl Stream {
                 self.shape.edges.len()
             }
         }
+    }
+
+    /// What it holds, for people.
+    pub(crate) fn words(&self) -> String {
+        let distinct = match self.aux {
+            Aux::Value(field) => Some(field),
+            Aux::Nothing | Aux::Tag => None,
+        };
+        explain::stream((self.key, self.event), &self.filter, distinct, self.precision)
     }
 
     /// The column of labels, if the stream has one.

@@ -34,7 +34,7 @@ use crate::fields::{self, AMOUNT_MINOR_MAX};
 use crate::pairs::PairTable;
 use crate::plan::{Aux, Plan, Stream};
 use crate::reading::{self, Scratch};
-use crate::set::{Entity, EntityKey, FeatureSet, Field, SECOND_NS, canonical};
+use crate::set::{Entity, EntityKey, FeatureSet, Field, SECOND_NS, canonical, explain};
 use crate::timelines::{Entry, Timelines};
 use crate::transforms;
 
@@ -181,6 +181,15 @@ impl FeatureStore {
         let streams = self.timelines.iter().map(Timelines::memory_len);
         let pairs = self.pairs.iter().map(|(_, table)| table.memory_len());
         streams.chain(pairs).sum()
+    }
+
+    /// What [`Self::memory_len`] is made of: each stream and each table of pairs in words, with its bytes.
+    pub fn memory(&self) -> Vec<(String, u64)> {
+        let streams = self.plan.streams.iter().zip(&self.timelines);
+        let streams = streams.map(|(stream, timelines)| (stream.words(), timelines.memory_len()));
+        let tables = self.pairs.iter();
+        let tables = tables.map(|(key, table)| (explain::pairs(*key), table.memory_len()));
+        streams.chain(tables).collect()
     }
 
     /// Hash of the feature set that it computes.

@@ -43,6 +43,36 @@ pub fn nearest(set: &FeatureSet, name: &str) -> Option<String> {
     names::nearest(name, known.iter().map(String::as_str)).map(str::to_owned)
 }
 
+/// The unit of a feature's value; empty if it has none.
+pub fn unit_of(feature: &Feature) -> String {
+    match &feature.kind {
+        FeatureKind::Current(Transform::Raw(field)) => unit(*field).to_owned(),
+        FeatureKind::Current(_) | FeatureKind::Ratio { .. } => String::new(),
+        FeatureKind::Window(window) => aggregate_unit(window),
+    }
+}
+
+/// What a stream holds: the events of which entity, which of them, and how exactly.
+pub(crate) fn stream(
+    (key, event): (EntityKey, EventKind),
+    filtered: &Filter,
+    distinct: Option<Field>,
+    precision: Precision,
+) -> String {
+    let (events, entity, filter) = (many(event), entity(key), filter(filtered));
+    let distinct = distinct.map_or_else(String::new, |field| format!(", by different {}", plural(field)));
+    let precision = match precision {
+        Precision::Exact => "exact".to_owned(),
+        Precision::Bucketed(bucket_ns) => format!("in buckets of {}", words(bucket_ns)),
+    };
+    format!("{events} of each {entity}{filter}{distinct}, {precision}")
+}
+
+/// What a table of pairs holds.
+pub(crate) fn pairs(key: EntityKey) -> String {
+    format!("table of each {}", entity(key))
+}
+
 /// The set as a table, one line per slot: slot, name, entity, aggregate of source, window, delay, precision.
 pub fn list(set: &FeatureSet) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
