@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use pinion_features::set::file::{SetError, SetFinding};
 
 /// The source that set a value.
 #[derive(Clone, Debug)]
@@ -61,6 +62,25 @@ impl Finding {
             help: Some(help),
             ..self
         }
+    }
+
+    /// What is wrong with a feature set, each thing at its place in the set's file.
+    pub fn of_set(error: SetError) -> Vec<Self> {
+        let SetError::Refused { path, text, findings } = error else {
+            return vec![Self::unplaced(&error)];
+        };
+        let source = Arc::new((path, text));
+        let placed = |finding: SetFinding| {
+            let origin = Origin::File {
+                source: source.clone(),
+                span: finding.span.unwrap_or(0..0),
+            };
+            Self {
+                help: finding.help,
+                ..Self::new(finding.message, origin)
+            }
+        };
+        findings.into_iter().map(placed).collect()
     }
 
     /// A refusal that has no place of its own.

@@ -13,7 +13,8 @@ pub mod reference;
 
 use pinion_book::BookConfig;
 use pinion_checkpoint::CheckpointConfig;
-use pinion_features::FeaturesConfig;
+use pinion_features::set::file::SetError;
+use pinion_features::{FeatureSet, FeaturesConfig};
 use pinion_ingest::IngestConfig;
 use pinion_ingest::config::DeadLettersConfig;
 use pinion_journal::JournalConfig;
@@ -69,6 +70,26 @@ impl Config {
     /// Every finding, each with its place.
     pub fn load(sources: &Sources) -> Result<Self, Vec<Finding>> {
         layers::load(sources, &OPEN_TABLES, Self::validate)
+    }
+
+    /// The same with the feature set that it names: what an engine is built from.
+    ///
+    /// # Errors
+    /// Every finding of the configuration; if there is none, every finding of the set, at its place in the
+    /// set's file.
+    pub fn load_with_set(sources: &Sources) -> Result<(Self, FeatureSet), Vec<Finding>> {
+        let config = layers::load(sources, &OPEN_TABLES, Self::validate_with_set)?;
+        let set = config.features.load_set().map_err(Finding::of_set)?;
+        Ok((config, set))
+    }
+
+    /// [`Self::validate`], and whether there is a file where `features.set` says.
+    fn validate_with_set(&self) -> Vec<String> {
+        let unread = match self.features.load_set() {
+            Err(error @ SetError::Read { .. }) => Some(format!("features.set: {error}")),
+            Ok(_) | Err(SetError::Refused { .. }) => None,
+        };
+        self.validate().into_iter().chain(unread).collect()
     }
 
     /// What is out of range: messages that begin with the path of the key.
