@@ -59,6 +59,9 @@ pub enum Command {
     /// Write the features of a file's transactions as CSV, computed by the serving code.
     #[command(subcommand, after_help = examples::EXPORT)]
     Export(ExportCommand),
+    /// Feature sets: check one, say what it means, read the values of a running engine.
+    #[command(subcommand, after_help = examples::FEATURES)]
+    Features(FeaturesCommand),
     /// Run a journal through the same topology again.
     #[command(after_help = examples::REPLAY)]
     Replay(ReplayArguments),
@@ -228,6 +231,39 @@ pub enum ExportCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+}
+
+/// What `features` does.
+#[derive(Debug, Subcommand)]
+pub enum FeaturesCommand {
+    /// Check a feature set: what is wrong and where, whether the model takes it, what memory it needs.
+    #[command(after_help = examples::FEATURES_CHECK)]
+    Check(FeatureSetArguments),
+    /// List a feature set, one line per slot of the vector.
+    #[command(after_help = examples::FEATURES_LIST)]
+    List(FeatureSetArguments),
+    /// Say in words what a feature is: formula, interval, unit, missing value, precision, cost.
+    #[command(after_help = examples::FEATURES_EXPLAIN)]
+    Explain {
+        /// The feature, or one of its slots.
+        name: String,
+        /// The set that it is in.
+        #[command(flatten)]
+        set: FeatureSetArguments,
+    },
+    /// Print the JSON Schema of feature sets, with which an editor completes and checks them.
+    #[command(after_help = examples::FEATURES_SCHEMA)]
+    Schema,
+}
+
+/// Which feature set.
+#[derive(Debug, Args)]
+pub struct FeatureSetArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+    /// File of the set; without it the one that features.set of the configuration names.
+    pub file: Option<PathBuf>,
 }
 
 /// Arguments of `replay`.

@@ -65,6 +65,45 @@ Examples:
   pinion generate payments --out payments.csv
   pinion export features --in payments.csv --out features.csv";
 
+/// `features`.
+pub const FEATURES: &str = "\
+Examples:
+  pinion features list                                       the set that the configuration names
+  pinion features explain customer_mean_minor_7d             what one of them is, in words
+  pinion features check features/payments-attempts.toml      a file, before an engine gets it
+  pinion features get --entity customer=123                  an entity's values in a running engine
+
+A feature set is a TOML file; docs/features.md of the source shows how one is written.";
+
+/// `features check`.
+pub const FEATURES_CHECK: &str = "\
+Examples:
+  pinion features check
+  pinion features check features/payments-attempts.toml
+  pinion features check mine.toml --set features.devices.entities_max=1000000
+
+Exit codes: 0 the set is well, 1 the configuration has too little memory for it, 3 the set was refused.";
+
+/// `features list`.
+pub const FEATURES_LIST: &str = "\
+Examples:
+  pinion features list
+  pinion features list features/payments-attempts.toml --output json";
+
+/// `features explain`.
+pub const FEATURES_EXPLAIN: &str = "\
+Examples:
+  pinion features explain terminal_fraud_share_30d
+  pinion features explain device_declined_10m features/payments-attempts.toml";
+
+/// `features schema`.
+pub const FEATURES_SCHEMA: &str = "\
+Examples:
+  pinion features schema > feature-set.schema.json
+
+A set whose first line is `#:schema ./feature-set.schema.json` is then completed and checked as it is typed, by \
+editors with a TOML language server (Taplo, Even Better TOML).";
+
 /// `replay`.
 pub const REPLAY: &str = "\
 Examples:

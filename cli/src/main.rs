@@ -59,6 +59,7 @@ fn dispatch(arguments: Arguments) -> Result<Ended, Failure> {
         Command::Listen(arguments) => commands::listen::run(&arguments, output),
         Command::Generate(command) => commands::generate::run(&command, output),
         Command::Export(command) => commands::export::run(&command, output),
+        Command::Features(command) => commands::features::run(&command, output),
         Command::Replay(arguments) => commands::replay::run(&arguments, output),
         Command::Lab(command) => commands::lab::run(&command, output),
         Command::Stat(arguments) => commands::stat::run(&arguments, output),

@@ -72,9 +72,49 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
+/// Bytes as people count memory: `12.3 MiB`.
+pub fn mebibytes(len: u64) -> String {
+    format!("{:.1} MiB", len as f64 / f64::from(1 << 20))
+}
+
+/// A time in its two largest units: `3 min 20 s`. Unit: ns; not negative.
+pub fn span(ns: i64) -> String {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let seconds = ns.max(0) as u64 / 1_000_000_000;
+    let Some(first) = UNITS.iter().position(|(_, len)| seconds >= 10 && seconds >= *len) else {
+        return format!("{:.1} s", ns.max(0) as f64 / 1e9);
+    };
+    let mut rest = seconds;
+    let units = UNITS[first..].iter().take(2).map(|(unit, len)| {
+        let count = rest / len;
+        rest %= len;
+        (count, unit)
+    });
+    let words: Vec<String> = units
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    words.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_told_in_two_units() {
+        let cases = [
+            (0, "0.0 s"),
+            (9_900_000_000, "9.9 s"),
+            (59_000_000_000, "59 s"),
+            (200_000_000_000, "3 min 20 s"),
+            (7_200_000_000_000, "2 h"),
+            (100_000_000_000_000, "1 d 3 h"),
+        ];
+        cases
+            .into_iter()
+            .for_each(|(ns, text)| assert_eq!(span(ns), text));
+    }
 
     #[test]
     fn counts_are_grouped_by_thousands() {

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pinion_features::{FeatureSet, FeatureStore};
 use pinion_ingest::DeadLetters;
 use pinion_journal::Gate;
 use pinion_node::bus::InProcess;
@@ -24,6 +25,7 @@ use pinion_transport::in_process::InProcessBus;
 use serde::Serialize;
 
 use crate::args::{ConfigArguments, Output};
+use crate::commands::features::check::{Memory, memory, memory_lines};
 use crate::commands::run::plan_lines;
 use crate::configuration;
 use crate::exit::{Ended, Failure};
@@ -45,13 +47,14 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// # Errors
 /// The configuration is refused.
 pub fn run(arguments: &ConfigArguments, output: Output) -> Result<Ended, Failure> {
-    let config = configuration::load(arguments)?;
+    let (config, set) = configuration::load_with_set(arguments)?;
     let mut report = Report {
         config_hash: hash_text(config.decision_hash()),
         ..Report::default()
     };
     report.look_at_cores(&config);
     report.look_at_model(&config);
+    report.look_at_features(&config, &set);
     report.look_at_stages(&config);
     report.look_at_space(&config);
     report.look_at_driver(&config);
@@ -74,6 +77,7 @@ struct Report {
     config_hash: String,
     threads: Vec<String>,
     model: Option<Model>,
+    feature_set: Option<Features>,
     memory: Vec<StageMemory>,
     space: Vec<Space>,
     findings: Vec<String>,
@@ -87,6 +91,17 @@ struct Model {
     trained_on: String,
     rows: usize,
     hash: String,
+}
+
+/// The feature set, and what its store takes at most. The replica takes as much again.
+#[derive(Debug, Serialize)]
+struct Features {
+    file: PathBuf,
+    name: String,
+    version: u32,
+    slots: usize,
+    hash: String,
+    memory: Vec<Memory>,
 }
 
 /// What a stage takes at start.
@@ -151,6 +166,21 @@ impl Report {
             trained_on: model.manifest.trained_on,
             rows: model.manifest.bank.rows,
             hash: hash_text(model.hash),
+        });
+    }
+
+    fn look_at_features(&mut self, config: &Config, set: &FeatureSet) {
+        // What does not fit is found again when the stage is built; here it is only described.
+        let Ok(store) = FeatureStore::new(&config.features, set) else {
+            return;
+        };
+        self.feature_set = Some(Features {
+            file: config.features.locate_set().unwrap_or_default(),
+            name: set.name.clone(),
+            version: set.version,
+            slots: set.slot_count(),
+            hash: hash_text(store.set_hash()),
+            memory: memory(&store),
         });
     }
 
@@ -242,8 +272,25 @@ impl Report {
             let place = folder.display();
             out.line(format!("model          {name} version {version} in {place}: trained on {trained_on}, {rows} rows, hash {hash}"))?;
         }
+        if let Some(set) = &self.feature_set {
+            let place = set.file.display();
+            let Features {
+                name,
+                version,
+                slots,
+                hash,
+                ..
+            } = set;
+            out.line(format!(
+                "feature set    {name} version {version} in {place}: {slots} slots, hash {hash}"
+            ))?;
+        }
+        let parts = self.feature_set.as_ref().map(|set| memory_lines(&set.memory));
         for StageMemory { stage, mib } in &self.memory {
             out.line(format!("memory         {stage}: {mib:.1} MiB"))?;
+            for part in parts.iter().flatten().filter(|_| stage == "features") {
+                out.line(format!("memory           {part}"))?;
+            }
         }
         for Space {
             what,

@@ -7,6 +7,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod demo;
 pub mod export;
+pub mod features;
 pub mod generate;
 pub mod lab;
 pub mod listen;

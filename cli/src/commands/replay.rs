@@ -22,7 +22,7 @@ use crate::progress::Progress;
 /// # Errors
 /// The journal is corrupt or empty, or a stage of the configuration cannot be built.
 pub fn run(arguments: &ReplayArguments, output: Output) -> Result<Ended, Failure> {
-    let config = configuration::load(&arguments.configuration)?;
+    let (config, _) = configuration::load_with_set(&arguments.configuration)?;
     let journal = arguments.journal.clone().unwrap_or_else(|| config.journal().dir);
     let mut progress = Progress::new("replay", None);
     let step = |step: Step| {

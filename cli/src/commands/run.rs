@@ -25,7 +25,7 @@ const MARKET_ACTIONS: [&str; 2] = ["buy", "sell"];
 /// # Errors
 /// It could not start, an agent ended by itself, or not everything inside was decided in time.
 pub fn run(arguments: &ConfigArguments, output: Output) -> Result<Ended, Failure> {
-    let config = configuration::load(arguments)?;
+    let (config, _) = configuration::load_with_set(arguments)?;
     let signal = signals::watch()?;
     let started = Instant::now();
     let engine = Engine::start(&config)?;

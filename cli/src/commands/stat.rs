@@ -12,7 +12,8 @@ use crate::args::{FolderArguments, Output};
 use crate::commands::run::account_rows;
 use crate::configuration;
 use crate::exit::{Ended, Failure};
-use crate::out::{Out, table};
+use crate::frames::hash_text;
+use crate::out::{Out, span, table};
 
 /// A heartbeat older than this says that the engine hangs. Unit: ns. The longest interval of the conductor is
 /// a minute.
@@ -91,6 +92,16 @@ fn json_of(engine: &EngineState, counters: &[(String, u64)], faults: &[DistinctF
     })
 }
 
+/// A counter for people: what its name says is a time or a hash is shown as one.
+fn shown(label: &str, value: u64) -> String {
+    match label.rsplit(['.', '_']).next() {
+        Some("hash") => hash_text(value),
+        Some("ns") if label.ends_with("watermark_ns") && value > 0 => format_time(value as i64),
+        Some("s") if label.ends_with("age_s") => span(value.saturating_mul(1_000_000_000) as i64),
+        _ => value.to_string(),
+    }
+}
+
 fn text(
     out: &mut Out,
     engine: &EngineState,
@@ -114,7 +125,7 @@ fn text(
     out.line("")?;
     let rows = counters
         .iter()
-        .map(|(label, value)| vec![label.clone(), value.to_string()]);
+        .map(|(label, value)| vec![label.clone(), shown(label, *value)]);
     for line in table(&rows.collect::<Vec<_>>()) {
         out.line(line)?;
     }
@@ -129,4 +140,28 @@ fn text(
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_hashes_are_shown_as_such() {
+        let cases = [
+            (
+                "features.watermark_ns",
+                1_522_540_831_000_000_000,
+                "2018-04-01T00:00:31Z",
+            ),
+            ("features.watermark_ns", 0, "0"),
+            ("features.set_hash", 0x1b20_c821_2e45_f606, "1b20c8212e45f606"),
+            ("checkpoint.age_s", 200, "3 min 20 s"),
+            ("clock.behind_ns", 7, "7"),
+            ("ingest.market.accepted", 12, "12"),
+        ];
+        for (label, value, expected) in cases {
+            assert_eq!(shown(label, value), expected, "{label}");
+        }
+    }
 }

@@ -43,7 +43,8 @@ const PLAYED: Duration = Duration::from_secs(18);
 pub fn run(arguments: &DemoArguments, output: Output) -> Result<Ended, Failure> {
     let started = Instant::now();
     let folder = Folder::new(arguments.keep.as_deref())?;
-    let config = demo_config(configuration::load(&arguments.configuration)?, &folder.path);
+    let (config, _) = configuration::load_with_set(&arguments.configuration)?;
+    let config = demo_config(config, &folder.path);
     eprintln!(
         "[1/4] making a payments day and a market day in {}",
         folder.path.display()
