@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pinion_replay::export::{LABEL_DAYS, LABEL_DAYS_MAX};
 use pinion_replay::import::Format;
+use pinion_replay::import::time::parse_day;
 
 use crate::events;
 use crate::examples;
@@ -56,7 +58,7 @@ pub enum Command {
     /// Write a generated day to a file.
     #[command(subcommand, after_help = examples::GENERATE)]
     Generate(GenerateCommand),
-    /// Write the features of a file's transactions as CSV, computed by the serving code.
+    /// Write training sets: the features of a journal's or a file's transactions, computed by the serving code.
     #[command(subcommand, after_help = examples::EXPORT)]
     Export(ExportCommand),
     /// Feature sets: check one, say what it means, read the values of a running engine.
@@ -221,16 +223,59 @@ pub enum GenerateCommand {
 /// What `export` writes.
 #[derive(Debug, Subcommand)]
 pub enum ExportCommand {
-    /// transaction_id, event_ns, fraud, and every feature.
+    /// transaction_id, event time, label, and every feature of every transaction.
     #[command(after_help = examples::EXPORT)]
-    Features {
-        /// Payments, in any format that `publish` reads.
-        #[arg(long = "in", value_name = "FILE")]
-        source: String,
-        /// File to write (CSV).
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
+    Features(ExportFeaturesArguments),
+    /// The features of the Fraud Detection Handbook beside the published ones.
+    #[command(hide = true, after_help = examples::COMPARE)]
+    Compare(CompareArguments),
+}
+
+/// Arguments of `export features`.
+#[derive(Debug, Args)]
+pub struct ExportFeaturesArguments {
+    /// Payments of a file, in any format that `publish` reads; without it, those of the journal.
+    #[arg(long = "in", value_name = "FILE", conflicts_with_all = ["dir", "journal"])]
+    pub source: Option<String>,
+    /// Folder of the engine whose journal is read; without it the configuration's.
+    #[arg(long, value_name = "DIR", conflicts_with = "journal")]
+    pub dir: Option<PathBuf>,
+    /// Journal folder, if it is not that of an engine.
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// Configuration that the journal was written under: the sizes of its tables.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Feature set: a file, or the name of one in `features/`; without it the configuration's.
+    #[arg(long, value_name = "SET")]
+    pub set: Option<String>,
+    /// First day (UTC), as 2026-01-31; without it the first there is.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    pub from: Option<i64>,
+    /// Day after the last one (UTC); without it all there are.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    pub to: Option<i64>,
+    /// How long after its transaction a label may come; later ones are counted and left.
+    #[arg(long, default_value_t = LABEL_DAYS, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(..=i64::from(LABEL_DAYS_MAX)))]
+    pub label_days: u32,
+    /// A folder for Parquet by day, a name that ends in .parquet for one file, else a file for CSV.
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// The Handbook's transactions, as Parquet or CSV.
+    #[arg(long, value_name = "FILE")]
+    pub raw: PathBuf,
+    /// Its features of these transactions, in the same order, as Parquet or CSV.
+    #[arg(long, value_name = "FILE")]
+    pub published: PathBuf,
+    /// Rows that the publication has in an order of its own (CSV): told apart.
+    #[arg(long, value_name = "FILE")]
+    pub ties: Option<PathBuf>,
 }
 
 /// What `features` does.
@@ -326,6 +371,11 @@ pub enum ConfigCommand {
     Show(ConfigArguments),
 }
 
+/// Midnight of a day. Unit: ns since the Unix epoch.
+fn day(text: &str) -> Result<i64, String> {
+    parse_day(text).ok_or_else(|| "expected a day like 2026-01-31".to_owned())
+}
+
 /// A number above 0.
 fn above_zero(text: &str) -> Result<f64, String> {
     let number = text
@@ -344,6 +394,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn days_are_read_as_midnight_utc() {
+        assert_eq!(day("1970-01-02"), Ok(86_400_000_000_000));
+        ["", "1970-13-01", "yesterday", "1970-01-02T00:00:00Z"]
+            .into_iter()
+            .for_each(|text| assert!(day(text).is_err(), "{text}"));
     }
 
     #[test]

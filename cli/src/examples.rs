@@ -62,8 +62,16 @@ The same arguments give the same bytes on every machine.";
 /// `export`.
 pub const EXPORT: &str = "\
 Examples:
+  pinion export features --dir pinion-data --from 2026-01-31 --to 2026-02-28 --out training
   pinion generate payments --out payments.csv
-  pinion export features --in payments.csv --out features.csv";
+  pinion export features --in payments.csv --set payments-v1 --out features.csv";
+
+/// `compare`.
+pub const COMPARE: &str = "\
+Examples:
+  pinion export compare --raw handbook_raw.parquet --published handbook_features.parquet
+
+Exit codes: 0 every value is equal, 1 some are not.";
 
 /// `features`.
 pub const FEATURES: &str = "\

@@ -24,3 +24,5 @@ pub mod difference;
 pub mod verify;
 
 pub mod export;
+
+pub mod compare;

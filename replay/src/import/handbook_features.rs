@@ -1,5 +1,7 @@
 //! The Handbook's published features, to compare ours with. Rows of numbers, not events.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 use super::columns::ColumnBatches;
@@ -107,4 +109,42 @@ fn csv_row(table: &CsvTable) -> Result<FeatureRow, ImportError> {
         transaction_id,
         values,
     })
+}
+
+/// The columns of the rows that the publication has in an order of its own: the transaction, then the customer's
+/// features as published.
+const TIED_COLUMNS: &[&str] = &[
+    "TRANSACTION_ID",
+    "CUSTOMER_ID_NB_TX_1DAY_WINDOW_pub",
+    "CUSTOMER_ID_AVG_AMOUNT_1DAY_WINDOW_pub",
+    "CUSTOMER_ID_NB_TX_7DAY_WINDOW_pub",
+    "CUSTOMER_ID_AVG_AMOUNT_7DAY_WINDOW_pub",
+    "CUSTOMER_ID_NB_TX_30DAY_WINDOW_pub",
+    "CUSTOMER_ID_AVG_AMOUNT_30DAY_WINDOW_pub",
+];
+
+/// The places among [`FeatureRow::values`] of the features that a tied row has of its own.
+pub const TIED: Range<usize> = 2..8;
+
+const _: () = assert!(TIED_COLUMNS.len() == TIED.end - TIED.start + 1);
+
+/// Reads the rows that the publication has in an order of its own, by transaction: the values at [`TIED`].
+///
+/// Errors: the file cannot be read, or a column is missing.
+pub fn tied_rows(path: &Path) -> Result<HashMap<i64, Vec<f64>>, ImportError> {
+    let mut table = CsvTable::open(
+        Input::open(path)?,
+        TIED_COLUMNS,
+        TIED_COLUMNS.len(),
+        OtherColumns::Ignored,
+    )?;
+    let mut rows = HashMap::new();
+    while table.next_row()? {
+        let transaction_id = table.value(0, "a whole number", |text| text.parse().ok())?;
+        let values = (1..TIED_COLUMNS.len())
+            .map(|column| table.value(column, "a number", |text| text.parse().ok()))
+            .collect::<Result<_, _>>()?;
+        rows.insert(transaction_id, values);
+    }
+    Ok(rows)
 }
