@@ -236,6 +236,30 @@ impl Config {
                 features.terminals.entities_max,
             ),
             (
+                "ingest.cards.ids_max",
+                ingest.cards.ids_max,
+                "features.cards.entities_max",
+                features.cards.entities_max,
+            ),
+            (
+                "ingest.merchants.ids_max",
+                ingest.merchants.ids_max,
+                "features.merchants.entities_max",
+                features.merchants.entities_max,
+            ),
+            (
+                "ingest.devices.ids_max",
+                ingest.devices.ids_max,
+                "features.devices.entities_max",
+                features.devices.entities_max,
+            ),
+            (
+                "ingest.accounts.ids_max",
+                ingest.accounts.ids_max,
+                "features.accounts.entities_max",
+                features.accounts.entities_max,
+            ),
+            (
                 "ingest.instruments_max",
                 ingest.instruments_max,
                 "book.instruments_max",
