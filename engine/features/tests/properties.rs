@@ -408,6 +408,36 @@ fn every_aggregate_over_every_window_equals_the_reference() {
     }
 }
 
+/// What the latest event in time needs is held until it came: the first nanosecond of its window, or the last of
+/// the events that it counts by number.
+#[test]
+fn event_as_late_as_allowed_sees_its_whole_window() {
+    let windows = [
+        Window::Sliding(5 * SECOND_NS),
+        Window::Tumbling(5 * SECOND_NS),
+        Window::Last(5),
+    ];
+    for window in windows {
+        for delay_ns in [0, SECOND_NS] {
+            let counted = WindowFeature {
+                delay_ns,
+                ..over(Aggregate::Sum(AMOUNT), window)
+            };
+            let events: Vec<PaymentRecord> = (0..600).flat_map(newest_then_latest).collect();
+            check(&set_of(counted), 2, &events).unwrap();
+        }
+    }
+}
+
+/// An event at this second, one a nanosecond after the second before, and one at the second before that.
+fn newest_then_latest(second: i64) -> [PaymentRecord; 3] {
+    let at = |back: i64, after_ns: i64| {
+        let event_ns = START_NS + (second - back) * SECOND_NS + after_ns;
+        transaction(event_ns, second, &format!("t{second}-{back}"))
+    };
+    [at(0, 0), at(1, 1), at(2, 0)]
+}
+
 /// Events of the month: twenty a day of each customer, two hundred a day at each terminal.
 const MONTH_EVENTS: u64 = 200 * 30 * 20;
 

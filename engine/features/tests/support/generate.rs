@@ -432,6 +432,8 @@ enum Late {
     No,
     /// A share of the lateness allowed, in thousandths: 1000 is just in time.
     Within(i64),
+    /// This, if it is allowed. Unit: ns.
+    By(i64),
     /// Later than allowed by this. Unit: ns.
     Beyond(i64),
 }
@@ -533,7 +535,7 @@ fn moment(habits: Habits) -> impl Strategy<Value = Moment> {
     let thousandths = prop_oneof![2 => Just(1000), 5 => 0..1000_i64];
     let late = prop_oneof![
         on_time => Just(Late::No),
-        within => thousandths.prop_map(Late::Within),
+        within => prop_oneof![3 => thousandths.prop_map(Late::Within), 1 => (1..3_i64).prop_map(Late::By)],
         beyond => select(SPANS_NS.to_vec()).prop_map(Late::Beyond),
     ];
     (advance_ns, late).prop_map(|(advance_ns, late)| Moment { advance_ns, late })
@@ -618,6 +620,7 @@ fn timed(index: usize, step: &Step, now_ns: &mut i64, [start_ns, lateness_ns]: [
     let behind_ns = match moment.late {
         Late::No => 0,
         Late::Within(thousandths) => (i128::from(lateness_ns) * i128::from(thousandths) / 1000) as i64,
+        Late::By(by_ns) => by_ns.min(lateness_ns),
         Late::Beyond(by_ns) => lateness_ns.saturating_add(by_ns),
     };
     let mut event = *payment;
