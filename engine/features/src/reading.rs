@@ -9,7 +9,7 @@ use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
 use crate::fields;
 use crate::plan::{Formula, Moments, Start, Step, Stream};
 use crate::sketch::Union;
-use crate::timelines::Timelines;
+use crate::timelines::{Edge, Timelines};
 
 /// Memory that is used while reading.
 #[derive(Clone, Debug)]
@@ -114,8 +114,9 @@ fn read(
         }
         Formula::Distinct(after, until) => {
             let until_ns = until.threshold_ns(at_ns);
-            let after_ns = after.map_or(until_ns, |edge| edge.threshold_ns(at_ns));
-            window.distinct((after_ns, until_ns), &mut scratch.union)
+            let after_ns = after.map_or(i64::MAX, |edge| edge.threshold_ns(at_ns));
+            let is_delayed = until != Edge::Before(0);
+            window.distinct((after_ns, until_ns, is_delayed), &mut scratch.union)
         }
         Formula::DecayedSum(decay) => {
             let decayed = timelines.decayed(row, decay, start, end, at_ns)?;
@@ -155,7 +156,7 @@ impl Window<'_> {
         (sum as f64 / count as f64, variance.max(0.0))
     }
 
-    fn distinct(&self, times: (i64, i64), union: &mut Union) -> f64 {
+    fn distinct(&self, times: (i64, i64, bool), union: &mut Union) -> f64 {
         let start = self.start.unwrap_or_else(|| self.timelines.span(self.row).0);
         union.begin();
         self.timelines

@@ -625,14 +625,15 @@ impl Timelines {
     }
 
     /// Adds the different values between two entries to `union`: of the entries' sketches or `aux`, and what
-    /// was folded of the window between the two thresholds.
+    /// was folded of the window later than the first time and not later than the second. A bucket counts while a
+    /// part of it is later than the first; if `is_delayed`, only when all of it is not later than the second.
     ///
     /// Cost: one pass over the entries.
     pub fn add_distinct(
         &self,
         entity: u32,
         (start, end): (u32, u32),
-        (after_ns, until_ns): (i64, i64),
+        (after_ns, until_ns, is_delayed): (i64, i64, bool),
         absent: u32,
         union: &mut sketch::Union,
     ) {
@@ -653,9 +654,15 @@ impl Timelines {
         if let Some(folded) = &self.folded {
             let row = folded.row(entity);
             let (head, tail) = (folded.head(row), folded.tail(row));
-            let start = folded.upper_bound(row, head, tail, after_ns);
+            let last_ns = folded.shape.bucket_ns - 1;
+            let until_ns = if is_delayed {
+                until_ns.saturating_sub(last_ns)
+            } else {
+                until_ns
+            };
+            let start = folded.upper_bound(row, head, tail, after_ns.saturating_sub(last_ns));
             let end = folded.upper_bound(row, head, tail, until_ns);
-            folded.add_distinct(entity, (start, end), (after_ns, until_ns), absent, union);
+            folded.add_distinct(entity, (start, end), (0, 0, false), absent, union);
         }
     }
 
@@ -983,31 +990,22 @@ impl Timelines {
         }
     }
 
-    /// Puts the entries' values into one bucket of the folded ones.
+    /// Puts the entries' values into the buckets of the folded ones.
     fn fold(&mut self, entity: u32, start: u32, end: u32) {
         let row = self.row(entity);
-        let latest_ns = self.time(row, end - 1);
-        let mut values = [0; SKETCH_WORDS];
-        for number in start..end {
-            let aux = (self.pool[self.place(row, number) + COUNT_BEFORE] >> 32) as u32;
-            if aux != pinion_schemas::ids::DENSE_ID_NONE {
-                sketch::add(&mut values, aux);
-            }
-        }
-        let Some(folded) = &mut self.folded else { return };
-        let entry = Entry {
-            time_ns: folded
-                .newest_ns(entity)
-                .map_or(latest_ns, |newest_ns| newest_ns.max(latest_ns)),
-            aux: 0,
-            values: &[],
+        let Some(mut folded) = self.folded.take() else {
+            return;
         };
-        folded.insert(entity, &entry, 0);
-        let row = folded.row(entity);
-        if folded.extent(row).is_some() {
-            let at = folded.place(row, folded.tail(row) - 1) + folded.in_entry[0];
-            folded.pool[at..at + SKETCH_WORDS].copy_from_slice(&values);
+        for number in start..end {
+            let place = self.place(row, number);
+            let entry = Entry {
+                time_ns: self.pool[place + TIME] as i64,
+                aux: (self.pool[place + COUNT_BEFORE] >> 32) as u32,
+                values: &[],
+            };
+            folded.insert(entity, &entry, 0);
         }
+        self.folded = Some(folded);
     }
 
     /// Finds the cursors that point before `until` again, after numbers have changed there.
@@ -1158,20 +1156,22 @@ impl Timelines {
 /// Bit of a region's index that tells folded buckets from entries.
 const FOLDED: u32 = 1 << 16;
 
-/// The buckets of what outgrows a count of different values: eight per entity, merged as they fill.
+/// The buckets of what outgrows a count of different values: a quarter of what the windows reach is one, and eight
+/// of an entity have room.
 fn folds(shape: &Shape, sizes: Sizes) -> Timelines {
+    let bucket_ns = shape.reach_ns / 4 + 1;
     let shape = Shape {
         edges: Vec::new(),
         columns: vec![ColumnOf {
             column: Column::Sketch,
             value: 0,
         }],
-        bucket_ns: 0,
+        bucket_ns,
+        reach_ns: shape.reach_ns + bucket_ns,
         last: None,
         keeps_base: false,
         decays: Vec::new(),
         is_distinct: false,
-        ..shape.clone()
     };
     let sizes = Sizes {
         events_max: EXTENT_LEN_MIN,
