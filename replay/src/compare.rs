@@ -181,8 +181,8 @@ struct Comparing {
 impl Comparing {
     fn new(tied: Option<HashMap<i64, Vec<f64>>>) -> Self {
         let set = FeatureSet::payments_v1();
-        let store =
-            FeatureStore::new(&FeaturesConfig::default(), &set).expect("the set that ships fits the defaults");
+        let store = FeatureStore::new(&FeaturesConfig::default(), &set)
+            .expect("the set that ships fits the defaults");
         Self {
             store,
             slots: set.slot_names(),
@@ -212,14 +212,7 @@ impl Comparing {
         let id = row.transaction_id;
         note_row(&mut self.outcome.all, &self.slots, vector, id, 0, &row.values);
         if let (Some(ties), Some(own)) = (&mut self.outcome.ties, self.tied.get(&row.transaction_id)) {
-            note_row(
-                &mut ties.in_order_of_id,
-                &self.slots,
-                vector,
-                id,
-                0,
-                &row.values,
-            );
+            note_row(&mut ties.in_order_of_id, &self.slots, vector, id, 0, &row.values);
             note_row(&mut ties.as_published, &self.slots, vector, id, TIED.start, own);
         }
         Ok(())
@@ -267,12 +260,19 @@ mod tests {
         let mut comparison = Comparison::default();
         comparison.note("customer_mean_minor_1d", 1, 100.000_05, 100.0);
         assert!(comparison.is_equal());
-        assert_eq!(comparison.worst.as_ref().map(|place| place.transaction_id), Some(1));
+        assert_eq!(
+            comparison.worst.as_ref().map(|place| place.transaction_id),
+            Some(1)
+        );
         comparison.note("customer_mean_minor_1d", 2, 100.000_2, 100.0);
         comparison.note("customer_count_1d", 3, 4.0, 5.0);
         comparison.note("terminal_fraud_share_1d", 4, 0.0, 0.0);
         assert_eq!(
-            (comparison.counts_different, comparison.ratios_different, comparison.values),
+            (
+                comparison.counts_different,
+                comparison.ratios_different,
+                comparison.values
+            ),
             (1, 1, 4)
         );
         assert_eq!(comparison.worst.map(|place| place.transaction_id), Some(3));

@@ -276,15 +276,26 @@ fn export_replaces_its_days_and_leaves_what_is_not_its_own() {
     let out = tempfile::tempdir().unwrap();
     let path = |name: &str| out.path().join(name);
     fs::create_dir_all(path("day=2018-04-01")).unwrap();
-    for name in ["day=2018-04-01/part-0.parquet", "day=2018-04-01/other", "notes.txt"] {
+    for name in [
+        "day=2018-04-01/part-0.parquet",
+        "day=2018-04-01/other",
+        "notes.txt",
+    ] {
         fs::write(path(name), "old").unwrap();
     }
     parquet(&request(), &[pay("a", T0, 1)], out.path()).unwrap();
     assert_eq!(read(&path("day=2018-04-01/part-0.parquet")).len(), 1);
     let names: Vec<_> = files(out.path()).into_keys().collect();
     assert_eq!(
-        names.iter().map(|name| name.to_str().unwrap()).collect::<Vec<_>>(),
-        ["day=2018-04-01/other", "day=2018-04-01/part-0.parquet", "notes.txt"]
+        names
+            .iter()
+            .map(|name| name.to_str().unwrap())
+            .collect::<Vec<_>>(),
+        [
+            "day=2018-04-01/other",
+            "day=2018-04-01/part-0.parquet",
+            "notes.txt"
+        ]
     );
     assert_eq!(fs::read_to_string(path("notes.txt")).unwrap(), "old");
 }
@@ -334,5 +345,10 @@ fn groups_have_a_fixed_number_of_rows() {
     let (_, _, groups) = about(&path);
     assert_eq!(groups, [16_384, 3_616]);
     let names: Vec<String> = read(&path).into_iter().map(|row| row.transaction_id).collect();
-    assert!(names.iter().map(|name| name.parse::<i32>().unwrap()).eq(0..20_000));
+    assert!(
+        names
+            .iter()
+            .map(|name| name.parse::<i32>().unwrap())
+            .eq(0..20_000)
+    );
 }

@@ -43,11 +43,17 @@ fn golden_whole_publication_is_equal() {
     let outcome = handbook(&raw, &published, Some(&ties)).unwrap();
     println!("{outcome:?}");
     assert!(outcome.all.is_equal(), "{:?}", outcome.all);
-    assert_eq!((outcome.all.rows, outcome.all.values), (1_754_155, 14 * 1_754_155));
+    assert_eq!(
+        (outcome.all.rows, outcome.all.values),
+        (1_754_155, 14 * 1_754_155)
+    );
     let ties = outcome.ties.unwrap();
     assert_eq!((ties.in_order_of_id.rows, ties.as_published.rows), (20, 20));
     assert!(ties.in_order_of_id.is_equal(), "{ties:?}");
-    assert!(!ties.as_published.is_equal(), "the publication's order differs in them");
+    assert!(
+        !ties.as_published.is_equal(),
+        "the publication's order differs in them"
+    );
     assert_eq!(outcome.usage.merged_events + outcome.usage.unkept_events, 0);
 }
 
@@ -57,7 +63,10 @@ fn files_of_other_transactions_are_refused() {
         return;
     };
     let error = handbook(&raw, &published, None).unwrap_err();
-    assert!(matches!(error, CompareError::OtherTransaction { row: 1, .. }), "{error}");
+    assert!(
+        matches!(error, CompareError::OtherTransaction { row: 1, .. }),
+        "{error}"
+    );
     assert_eq!(
         error.to_string(),
         "row 1 of the published features is of transaction 0, expected 2"

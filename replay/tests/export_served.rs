@@ -86,7 +86,10 @@ impl Served {
                 sequence: record.payment.origin.sequence,
                 event_ns: record.payment.origin.event_ns,
                 label: None,
-                vector: record.features[..slots].iter().map(|value| value.to_bits()).collect(),
+                vector: record.features[..slots]
+                    .iter()
+                    .map(|value| value.to_bits())
+                    .collect(),
             })
             .collect()
     }
@@ -116,7 +119,10 @@ fn check_served_is_exported(set: &str) {
     let store = summary.store;
     assert!(store.late_events > 20 && store.too_late_events > 0, "{store:?}");
     assert!(store.labels_applied > 0 && store.labels_repeated > 0, "{store:?}");
-    assert!(summary.frauds > 20 && summary.labelled > summary.frauds, "{summary:?}");
+    assert!(
+        summary.frauds > 20 && summary.labelled > summary.frauds,
+        "{summary:?}"
+    );
     let is_forgotten = |record: &&FeatureRecord| record.payment.fresh != 0;
     assert!(served.records.iter().filter(is_forgotten).count() > 200);
 }
@@ -171,14 +177,20 @@ fn damaged_journal_is_told_and_nothing_is_written() {
         .filter(|path| path.extension().is_some_and(|ending| ending == "segment"))
         .collect();
     segments.sort();
-    assert!(segments.len() > 1, "damage in the first is below what was durable");
+    assert!(
+        segments.len() > 1,
+        "damage in the first is below what was durable"
+    );
     let mut bytes = fs::read(&segments[0]).unwrap();
     bytes[100_000] ^= 1;
     fs::write(&segments[0], bytes).unwrap();
     let out = served.folder.path().join("out");
     let error = served.export_to(&served.request(), &out).unwrap_err();
     assert!(error.is_corruption(), "{error}");
-    assert!(error.to_string().contains("segment 1 is damaged at bytes"), "{error}");
+    assert!(
+        error.to_string().contains("segment 1 is damaged at bytes"),
+        "{error}"
+    );
     assert!(!out.exists());
 }
 

@@ -101,10 +101,7 @@ fn export_journal(
     config: &Config,
     place: Place,
 ) -> Result<ExportSummary, Failure> {
-    let dir = arguments
-        .journal
-        .clone()
-        .unwrap_or_else(|| config.journal().dir);
+    let dir = arguments.journal.clone().unwrap_or_else(|| config.journal().dir);
     let mut payments = JournalPayments::open(&dir, &config.ingest).map_err(refused)?;
     let summary = watched(request, &mut payments, place)?;
     warn_of_other_configuration(config.decision_hash(), payments.config_hashes());

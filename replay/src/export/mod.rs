@@ -32,10 +32,10 @@ pub mod payments;
 pub mod labels;
 mod plan;
 
-pub mod target;
 mod csv_rows;
 mod finished;
 pub mod parquet;
+pub mod target;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -101,7 +101,9 @@ pub enum ExportError {
         source_name: String,
     },
     /// A feature has the name of one of the columns before the features.
-    #[error("a slot of the feature set is called {name:?}, expected another name than that of a row's column")]
+    #[error(
+        "a slot of the feature set is called {name:?}, expected another name than that of a row's column"
+    )]
     ColumnName {
         /// The slot.
         name: String,
@@ -122,10 +124,9 @@ impl ExportError {
                 error,
                 JournalError::Corrupt { .. } | JournalError::MissingSegment { .. }
             ),
-            Self::Import(error) => matches!(
-                error,
-                ImportError::Damaged { .. } | ImportError::BadRecord { .. }
-            ),
+            Self::Import(error) => {
+                matches!(error, ImportError::Damaged { .. } | ImportError::BadRecord { .. })
+            }
             _ => false,
         }
     }

@@ -16,8 +16,13 @@ use super::{ExportError, Heading, Row};
 pub(crate) const CSV_COLUMNS: [&str; 3] = ["transaction_id", "event_ns", "fraud"];
 
 /// The columns of a Parquet row before its features.
-pub(crate) const PARQUET_COLUMNS: [&str; 5] =
-    ["transaction_id", "sequence", "event_ns", "label", "label_known_ns"];
+pub(crate) const PARQUET_COLUMNS: [&str; 5] = [
+    "transaction_id",
+    "sequence",
+    "event_ns",
+    "label",
+    "label_known_ns",
+];
 
 /// What is written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -93,12 +93,16 @@ pub fn config(days: u32) -> PaymentsConfig {
 /// late; labels twice and taken back; a transaction that is sent again.
 pub fn rough_days(days: u32) -> Vec<Event> {
     let mut source = PaymentsGenerator::new(config(days)).unwrap();
-    let mut events: Vec<Event> = std::iter::from_fn(|| source.next().unwrap().map(|event| event.event)).collect();
+    let mut events: Vec<Event> =
+        std::iter::from_fn(|| source.next().unwrap().map(|event| event.event)).collect();
     for (index, event) in events.iter_mut().enumerate() {
         dress(index, event);
     }
     let count = events.len();
-    for (index, places) in (0..count).step_by(17).zip([3, 40, 1, 400, 9, 2_000].into_iter().cycle()) {
+    for (index, places) in (0..count)
+        .step_by(17)
+        .zip([3, 40, 1, 400, 9, 2_000].into_iter().cycle())
+    {
         let event = events.remove(index);
         events.insert((index + places).min(count - 1), event);
     }

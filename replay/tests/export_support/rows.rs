@@ -106,11 +106,7 @@ pub fn about(path: &Path) -> (Vec<String>, BTreeMap<String, String>, Vec<i64>) {
             let logical = column
                 .logical_type_ref()
                 .map_or(String::new(), |logical| format!(" {logical:?}"));
-            format!(
-                "{}{optional} {}{logical}",
-                column.name(),
-                column.physical_type()
-            )
+            format!("{}{optional} {}{logical}", column.name(), column.physical_type())
         })
         .collect();
     let pairs = about.key_value_metadata().unwrap().iter();

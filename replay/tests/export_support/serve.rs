@@ -38,7 +38,10 @@ pub fn serve(config: &Config, set: &FeatureSet, dir: &Path, events: &[Event]) ->
         };
         let frame = encoder.encode(&stamp, event).to_vec();
         // Now and then a frame comes twice, or something comes that is no frame.
-        for frame in [Some(frame.clone()), (sequence % 50 == 0).then_some(frame)].into_iter().flatten() {
+        for frame in [Some(frame.clone()), (sequence % 50 == 0).then_some(frame)]
+            .into_iter()
+            .flatten()
+        {
             engine.offer(&frame);
         }
         if sequence % 70 == 0 {
@@ -97,9 +100,17 @@ impl Engine {
         Self {
             publication,
             ingest: IngestAgent::new(&config.ingest, intake, ports, None, &counters).unwrap(),
-            features: FeatureAgent::new(&config.features, store, 0, None, from_ingest, to_score, &counters).unwrap(),
-            journal: JournalAgent::new(&journal_config, recovery, vec![inputs], &identity, &counters, &faults)
+            features: FeatureAgent::new(&config.features, store, 0, None, from_ingest, to_score, &counters)
                 .unwrap(),
+            journal: JournalAgent::new(
+                &journal_config,
+                recovery,
+                vec![inputs],
+                &identity,
+                &counters,
+                &faults,
+            )
+            .unwrap(),
             to_score: from_features,
             served: Vec::new(),
             now_ns: 1,
