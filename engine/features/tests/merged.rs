@@ -4,20 +4,28 @@
 mod support;
 
 use pinion_features::set::{
-    Aggregate, DAY_NS, Entity, EntityKey, EventKind, Feature, FeatureKind, FeatureSet, Field, Precision,
-    SECOND_NS, Window,
+    Aggregate, Entity, EntityKey, EventKind, Feature, FeatureKind, FeatureSet, Field, Precision, SECOND_NS,
+    Window,
 };
 use pinion_features::{FeaturesConfig, WhenFull};
 use pinion_schemas::records::PaymentRecord;
 use proptest::prelude::*;
 use support::build::{AMOUNT, CUSTOMER, START_NS, TERMINAL, feature, over, set, set_of, transaction};
 use support::check::{apply, bounded, compare, reference, store};
-use support::generate::{Choice, HOUR_NS, Habits, events, pairs, sets, steps};
+use support::generate::{Choice, Habits, events, pairs, sets, steps};
 use support::random::Random;
 use support::reference::Reference;
 
 /// Events of a case at most: several times what an entity may hold.
 const STEPS_MAX: usize = 400;
+
+/// Windows that hold more events than there is room for, if they come every few seconds.
+const WINDOWS: [Window; 4] = [
+    Window::Sliding(60 * SECOND_NS),
+    Window::Sliding(600 * SECOND_NS),
+    Window::Tumbling(600 * SECOND_NS),
+    Window::Forever,
+];
 
 /// Whose totals can be taken from merged events.
 fn totals() -> Vec<Aggregate> {
@@ -51,6 +59,23 @@ fn in_order() -> Habits {
         lateness: [1, 0, 0],
         fresh_one_in: 300,
     }
+}
+
+/// A few seconds from event to event of customer 0, so that a ring is full within a window.
+fn dense() -> impl Strategy<Value = Vec<PaymentRecord>> {
+    let advance_ns = prop_oneof![4 => 0..5 * SECOND_NS, 1 => Just(0), 1 => 0..60 * SECOND_NS];
+    let step = (advance_ns, -500..1000_i64, 0..3_u8);
+    prop::collection::vec(step, 1..250).prop_map(|steps| {
+        let mut now_ns = START_NS;
+        let event = |(index, (advance_ns, amount_minor, outcome)): (usize, (i64, i64, u8))| {
+            now_ns += advance_ns;
+            PaymentRecord {
+                outcome,
+                ..transaction(now_ns, amount_minor, &format!("t{index}"))
+            }
+        };
+        steps.into_iter().enumerate().map(event).collect()
+    })
 }
 
 fn narrow() -> impl Strategy<Value = FeaturesConfig> {
@@ -156,20 +181,51 @@ proptest! {
 
     #[test]
     fn prop_merged_events_leave_a_window_together_and_last(
-        set in sets(choice(vec![Window::Sliding(60 * SECOND_NS), Window::Sliding(HOUR_NS), Window::Tumbling(HOUR_NS)], vec![0])),
+        set in sets(choice(WINDOWS.to_vec(), vec![0])),
         config in narrow(),
-        steps in steps(in_order(), 150),
+        events in dense(),
     ) {
-        check_runs(&including_current(set), &config, &events(&steps, 60 * SECOND_NS))?;
+        check_runs(&including_current(set), &config, &events)?;
     }
 
     #[test]
     fn prop_merged_events_enter_a_delayed_window_together_and_last(
-        set in sets(choice(vec![Window::Sliding(HOUR_NS), Window::Sliding(DAY_NS), Window::Forever], vec![SECOND_NS, 60 * SECOND_NS, HOUR_NS])),
+        set in sets(choice(WINDOWS.to_vec(), vec![SECOND_NS, 10 * SECOND_NS, 60 * SECOND_NS])),
         config in narrow(),
-        steps in steps(in_order(), 100),
+        events in dense(),
     ) {
-        check_runs(&including_current(set), &config, &events(&steps, 60 * SECOND_NS))?;
+        check_runs(&including_current(set), &config, &events)?;
+    }
+
+    /// A new terminal with every event: a sketch counts from a quarter of the reach before the window on, and up to
+    /// its end at most.
+    #[test]
+    fn prop_merged_distinct_counts_are_wrong_by_less_than_a_quarter_of_the_reach(
+        length_s in 50..900_i64,
+        delay_s in prop_oneof![Just(0), 1..300_i64],
+        events in dense(),
+    ) {
+        let (length, delay_ns) = (length_s * SECOND_NS, delay_s * SECOND_NS);
+        let mut window = over(Aggregate::Distinct(Field::Id(Entity::Terminal)), Window::Sliding(length));
+        window.delay_ns = delay_ns;
+        let mut store = store(&set_of(window), &bounded(0, 16, 1024));
+        let merged_ns = (length + delay_ns) / 4 + 2;
+        let times: Vec<i64> = events.iter().map(|event| event.origin.event_ns).collect();
+        for (index, event) in events.iter().enumerate() {
+            let found = apply(&mut store, &PaymentRecord { terminal: index as u32, ..*event })[0];
+            let end_ns = times[index] - delay_ns;
+            let between = |after_ns: i64, until_ns: i64| {
+                let held = times[..=index].iter().filter(|&&time| time > after_ns && time <= until_ns);
+                held.count() as f32
+            };
+            let sure_ns = if delay_ns == 0 { end_ns } else { end_ns - merged_ns };
+            let least = between(end_ns - length, sure_ns);
+            let most = between(end_ns - length - merged_ns, end_ns);
+            prop_assert!(
+                found >= 0.74 * least - 1.0 && found <= 1.26 * most + 1.0,
+                "{found} at event {index}, {least} to {most} expected"
+            );
+        }
     }
 
     /// Late events, labels, fresh entities, pairs that push each other out: nothing panics and nothing is NaN.
@@ -330,6 +386,32 @@ fn distinct_count_over_a_merged_window_forgets_what_has_left() {
     }
     let later = transaction(START_NS + 1100 * SECOND_NS, 0, "later");
     assert_eq!(apply(&mut store, &later)[0], 1.0);
+}
+
+/// Seven terminals at once, thirty more after a while, then one now and then: a quarter of the window after they
+/// left it, the first are counted no more.
+#[test]
+fn distinct_count_of_merged_events_starts_wrong_by_less_than_a_quarter_of_the_window() {
+    let window = Window::Sliding(100 * SECOND_NS);
+    let set = set_of(over(Aggregate::Distinct(Field::Id(Entity::Terminal)), window));
+    for first_at in 0..100 {
+        let mut store = store(&set, &bounded(0, 32, 1024));
+        let seconds = [[0; 7].as_slice(), &[first_at; 30], &[126, 140, 160, 180, 198]].concat();
+        for (index, &second) in seconds.iter().enumerate() {
+            let mut event = transaction(START_NS + second * SECOND_NS, 0, "t");
+            event.terminal = index as u32;
+            let found = apply(&mut store, &event)[0];
+            let since = |back: i64| {
+                let held = seconds[..=index].iter().filter(|&&at| at > second - back).count();
+                held as f32
+            };
+            let (least, most) = (since(100), since(126));
+            assert!(
+                found >= 0.74 * least - 1.0 && found <= 1.26 * most + 1.0,
+                "{found} at {second}, {least} to {most} expected, the thirty at {first_at}"
+            );
+        }
+    }
 }
 
 /// Transactions of customer 0 at these terminals, a second apart, counted per pair.
