@@ -140,10 +140,6 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         progress: around.progress,
         faults: around.faults,
     };
-    let engine = Engine {
-        node_id: config.engine.node_id,
-        started_ns: around.started_ns,
-    };
     let mut stages = vec![ingest_stage(
         config,
         around.connect.clone(),
@@ -168,7 +164,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         config,
         around.connect,
         publish_ports,
-        engine,
+        around.started_ns,
         around.resume,
         counters,
     ));
@@ -293,10 +289,14 @@ fn publish_stage<C: Connect>(
     config: &Config,
     connect: C,
     ports: pinion_publish::Ports,
-    engine: Engine,
+    started_ns: i64,
     resume: Resume,
     counters: &Counters,
 ) -> Stage {
+    let engine = Engine {
+        node_id: config.engine.node_id,
+        started_ns,
+    };
     staged(config, counters, Role::Publish, move |config, counters| {
         let mut bus = connect.connect()?;
         let publication = bus.add_publication(&config.bus.decisions)?;
