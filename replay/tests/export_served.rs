@@ -138,6 +138,20 @@ fn vectors_of_a_set_over_cards_and_devices_are_the_same_bytes() {
 }
 
 #[test]
+fn tables_of_another_size_forget_other_names() {
+    let served = Served::new("payments-v1.toml", &rough_days(DAYS));
+    let out = tempfile::tempdir().unwrap();
+    let mut payments = JournalPayments::open(&served.journal(), &IngestConfig::default()).unwrap();
+    let request = Request::of(served.set.clone());
+    let target = Target::Place(Place::ParquetDays(out.path().to_path_buf()));
+    export(&request, &mut payments, target, |_| ()).unwrap();
+    let (exported, expected) = (without_labels(&read_all(out.path())), served.rows());
+    assert_eq!(exported.len(), expected.len());
+    assert!(exported != expected, "the same sizes would have shown nothing");
+    assert_eq!(payments.config_hashes(), [served.config.decision_hash()]);
+}
+
+#[test]
 fn rows_of_some_days_are_those_of_all_days() {
     let served = Served::new("payments-v1.toml", &rough_days(DAYS));
     let (_, all) = served.export(&served.request());

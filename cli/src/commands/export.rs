@@ -144,7 +144,6 @@ fn refused(error: ExportError) -> Failure {
 fn tell(request: &Request, summary: &ExportSummary, path: &Path, output: Output) -> Result<(), Failure> {
     let mut out = Out::new();
     let path = path.display().to_string();
-    let inexact = summary.usage.merged_events + summary.usage.unkept_events;
     match output {
         Output::Json => out.json(&json!({
             "path": path,
@@ -167,27 +166,32 @@ fn tell(request: &Request, summary: &ExportSummary, path: &Path, output: Output)
         ))?,
     }
     out.flush()?;
-    let say = |count: u64, what: &str| {
-        if count > 0 {
-            eprintln!("note: {} {what}", grouped(count));
-        }
-    };
+    tell_left(request, summary);
+    Ok(())
+}
+
+/// What the rows do not say.
+fn tell_left(request: &Request, summary: &ExportSummary) {
     let late = format!(
         "labels came more than {} days after their transaction: left out",
         request.label_days
     );
-    say(summary.labels_late, &late);
-    say(
-        summary.labels_unmatched,
-        "labels are of no transaction before them: left out",
-    );
-    say(
-        summary.refused,
-        "payment events are not taken by ingest: left out",
-    );
-    say(
-        inexact,
-        "events were merged or not kept for want of room in [features]: their windows are not exact",
-    );
-    Ok(())
+    let notes = [
+        (summary.labels_late, late.as_str()),
+        (
+            summary.labels_unmatched,
+            "labels are of no transaction before them: left out",
+        ),
+        (
+            summary.refused,
+            "payment events are not taken by ingest: left out",
+        ),
+        (
+            summary.usage.merged_events + summary.usage.unkept_events,
+            "events were merged or not kept for want of room in [features]: their windows are not exact",
+        ),
+    ];
+    for (count, what) in notes.into_iter().filter(|(count, _)| *count > 0) {
+        eprintln!("note: {} {what}", grouped(count));
+    }
 }
