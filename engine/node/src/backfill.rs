@@ -44,9 +44,6 @@ const INPUTS_MAX: usize = 4096;
 /// Payments behind the engine that count as nearly there.
 const NEAR: u64 = 8192;
 
-/// Payments that the ring holds: what the agent may apply while the new store is brought up to it.
-const RING_RECORDS: usize = 32_768;
-
 /// Records that the agent is left to drain.
 const LEFT_MAX: usize = 64;
 
@@ -95,7 +92,7 @@ impl Backfill {
     pub(crate) fn begin(
         config: &Config,
         (set, from): (&Path, Option<&str>),
-        (follower, exchange): (&Follower, Exchange),
+        (follower, exchange, copies_max): (&Follower, Exchange, usize),
         (counters, reply): (&Counters, &Reply),
     ) -> Result<Self, (Option<Exchange>, String)> {
         let former = follower.replica().set().clone();
@@ -114,6 +111,7 @@ impl Backfill {
             }),
             followed: follower.followed().clone(),
             exchange,
+            copies_max,
             flags: flags.clone(),
             teller: Teller {
                 reply: reply.clone(),
@@ -257,7 +255,7 @@ struct Attempt {
 impl Attempt {
     /// Applies what the agent has applied, as far as nothing is missing in between.
     fn drain(&mut self) {
-        for _ in 0..RING_RECORDS {
+        for _ in 0..self.ring.capacity() {
             let next = self.store.sequence + 1;
             let is_next = |record: &&PaymentRecord| record.origin.sequence <= next;
             if self.ring.peek().filter(is_next).is_none() {
@@ -296,6 +294,7 @@ struct Work {
     since: Option<Since>,
     followed: Arc<Followed>,
     exchange: Exchange,
+    copies_max: usize,
     flags: Arc<Flags>,
     teller: Teller,
     retries: Counter,
@@ -369,7 +368,7 @@ impl Work {
             while store.sequence + NEAR < self.decided() {
                 self.follow(replica, inputs, &mut store)?;
             }
-            let (copies, ring) = ring(RING_RECORDS);
+            let (copies, ring) = ring(self.copies_max);
             self.send(FeatureCommand::Copy(copies))?;
             match self.attempt(replica, inputs, Attempt { store, ring })? {
                 Outcome::Done { first_sequence } => return Ok(first_sequence),

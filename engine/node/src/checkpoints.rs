@@ -131,7 +131,7 @@ impl Begun {
 ///
 /// # Errors
 /// Its first segment cannot be read.
-pub(crate) fn journal_id(config: &Config) -> Result<Option<u64>, NodeError> {
+pub fn journal_id(config: &Config) -> Result<Option<u64>, NodeError> {
     let reader = Reader::open(&config.journal().dir)?;
     Ok(reader.segment().map(|segment| segment.journal_id))
 }

@@ -53,6 +53,9 @@ const COUNTERS_MAX: usize = 1024;
 /// Commands to the feature agent that wait.
 const COMMANDS_MAX: usize = 4;
 
+/// Payments that the features may handle while a new store is brought up to them: 6 MiB.
+const COPIES_MAX: usize = 32_768;
+
 /// How often a start or a stop looks whether it is done.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -365,6 +368,7 @@ impl Engine {
             core: self.plan.control_core.or(self.plan.quiet_cores.first().copied()),
             stop_max: Duration::from_millis(config.engine.drain_ms_max),
             journal_id,
+            copies_max: COPIES_MAX,
             restored_sequence: self.recovered.restored.as_ref().map(|restored| restored.sequence),
         };
         let file = |what, error: &std::io::Error| NodeError::File {
@@ -376,7 +380,7 @@ impl Engine {
         let around = (&self.clock, &self.counters);
         let snapshotter = Snapshotter::spawn(config, follower, Some(exchange), setting, around)
             .map_err(|error| file("snapshotter", &error))?;
-        let admin = Server::start(&config.engine.dir, snapshotter.jobs());
+        let admin = Server::start(&config.engine.dir, &snapshotter);
         self.admin = Some(admin.map_err(|error| file("control socket", &error))?);
         self.snapshotter = Some(snapshotter);
         Ok(())

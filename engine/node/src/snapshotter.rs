@@ -57,6 +57,8 @@ pub struct Snapshotting {
     pub stop_max: Duration,
     /// The journal's id.
     pub journal_id: u64,
+    /// Payments that wait at most for a new set's store while it catches up.
+    pub copies_max: usize,
     /// The newest checkpoint, if one was restored.
     pub restored_sequence: Option<u64>,
 }
@@ -481,7 +483,7 @@ impl Worker {
         let Some(exchange) = self.exchange.take() else {
             return Err("this engine cannot exchange its feature set".to_owned());
         };
-        let (what, with) = ((set, from), (follower, exchange));
+        let (what, with) = ((set, from), (follower, exchange, self.setting.copies_max));
         match Backfill::begin(&self.config, what, with, (&self.counters, reply)) {
             Ok(backfill) => {
                 self.backfill = Some(backfill);

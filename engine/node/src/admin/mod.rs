@@ -23,7 +23,8 @@ pub(crate) mod features;
 pub mod server;
 
 pub use client::Client;
-pub(crate) use server::{Job, Reply, Server};
+pub use server::Server;
+pub(crate) use server::{Job, Reply};
 
 /// The socket's name in the engine's folder.
 pub const SOCKET_NAME: &str = "control.sock";

@@ -23,6 +23,7 @@ use pinion_runtime::runner::spawn_helper;
 
 use super::client::Address;
 use super::{REQUEST_LEN_MAX, Request, Response, SOCKET_NAME};
+use crate::snapshotter::Snapshotter;
 
 /// Clients at the same time.
 const CONNECTIONS_MAX: usize = 8;
@@ -67,8 +68,8 @@ impl Reply {
     }
 }
 
-/// The listening socket.
-pub(crate) struct Server {
+/// The listening socket. Dropping it ends its threads and removes the socket.
+pub struct Server {
     folder: PathBuf,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -76,11 +77,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listens in `folder`, whose lock the caller holds: a socket that stands there is nobody's. Requests go to
-    /// `jobs`.
+    /// `snapshotter`.
     ///
     /// # Errors
     /// The socket cannot be made, or there is no thread.
-    pub(crate) fn start(folder: &Path, jobs: SyncSender<Job>) -> io::Result<Self> {
+    pub fn start(folder: &Path, snapshotter: &Snapshotter) -> io::Result<Self> {
+        let jobs = snapshotter.jobs();
         let listener = listen(folder)?;
         let stop = Arc::new(AtomicBool::new(false));
         let for_thread = stop.clone();

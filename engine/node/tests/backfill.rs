@@ -1,0 +1,328 @@
+//! Another feature set is computed from the journal and takes over while events flow: from its first vector on it
+//! is as if it had run from the start.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pinion_features::set::canonical;
+use pinion_features::{FeatureAgent, FeatureSet};
+use pinion_ingest::ByHand;
+use pinion_journal::{Entry, Identity, JournalAgent, Reader, recover};
+use pinion_node::admin::{Answer, Backfilled, Client, Request, Server};
+use pinion_node::replica::{Followed, Follower, Since, feature_store};
+use pinion_node::snapshotter::{Snapshotter, Snapshotting};
+use pinion_node::{Config, Replica, checkpoints};
+use pinion_publish::DecisionMark;
+use pinion_runtime::agent::Agent as _;
+use pinion_runtime::clock::Clock;
+use pinion_runtime::control;
+use pinion_runtime::counters::Counters;
+use pinion_runtime::faults::ErrorLog;
+use pinion_runtime::latest::{Latest, latest};
+use pinion_runtime::ring::{Consumer, EntryProducer, Producer, entry_ring, ring};
+use pinion_schemas::encode::Encoder;
+use pinion_schemas::records::{
+    DecisionRecord, EntryHeader, FEATURES_MAX, FeatureRecord, PaymentRecord, entry_kind, payment_kind,
+};
+use pinion_schemas::wire::Lane;
+use support::*;
+use zerocopy::IntoBytes as _;
+
+#[test]
+fn program_can_be_a_probe() {
+    be_a_probe();
+}
+
+/// A payment lane up to its vectors, turned by hand, with everything that follows an engine.
+struct Rig {
+    config: Config,
+    encoder: Encoder,
+    intake: ByHand,
+    inputs: EntryProducer,
+    decisions: EntryProducer,
+    journal: JournalAgent,
+    to_features: Producer<PaymentRecord>,
+    features: FeatureAgent,
+    from_features: Consumer<FeatureRecord>,
+    progress: Latest<3>,
+    mark: DecisionMark,
+    /// The vector of each payment, with the hash of its set.
+    vectors: Vec<(u64, [f32; FEATURES_MAX])>,
+    counters: Counters,
+    _server: Server,
+    snapshotter: Snapshotter,
+}
+
+impl Rig {
+    fn start(folder: &Path, copies_max: usize) -> Self {
+        let config = config(folder);
+        std::fs::create_dir_all(&config.engine.dir).unwrap();
+        let (counters, faults) = (Counters::in_memory(256), ErrorLog::in_memory());
+        let (inputs, inputs_end) = entry_ring(1 << 12);
+        let (decisions, decisions_end) = entry_ring(1 << 12);
+        let identity = Identity {
+            config_hash: 1,
+            build: "test".to_owned(),
+            started_ns: 1,
+        };
+        let (section, ends) = (config.journal(), vec![inputs_end, decisions_end]);
+        let recovery = recover(&section).unwrap();
+        let journal = JournalAgent::new(&section, recovery, ends, &identity, &counters, &faults).unwrap();
+        let set = Arc::new(config.features.load_set().unwrap());
+        let (progress, seen) = latest(DecisionMark::default().words());
+        let (exchange, commands) = control::channel(4);
+        let followed = Arc::new(Followed {
+            dir: section.dir.clone(),
+            journal: journal.position(),
+            fsync: section.fsync,
+            progress: seen,
+        });
+        let replica = Replica::new(&config, set.clone()).unwrap();
+        let follower = Follower::new(replica, DecisionMark::default(), followed)
+            .unwrap()
+            .unwrap();
+        let setting = Snapshotting {
+            interval: None,
+            core: None,
+            stop_max: Duration::from_secs(10),
+            journal_id: checkpoints::journal_id(&config).unwrap().unwrap(),
+            copies_max,
+            restored_sequence: None,
+        };
+        let clock = Clock::system();
+        let snapshotter =
+            Snapshotter::spawn(&config, follower, Some(exchange), setting, (&clock, &counters)).unwrap();
+        let server = Server::start(&config.engine.dir, &snapshotter).unwrap();
+        let (to_features, events) = ring(1024);
+        let (to_score, from_features) = ring(1024);
+        let store = Box::new(feature_store(&config, &set).unwrap());
+        let (section, control) = (&config.features, Some(commands));
+        let features = FeatureAgent::new(section, store, 0, control, events, to_score, &counters).unwrap();
+        Self {
+            encoder: Encoder::new(),
+            intake: ByHand::new(&config.ingest).unwrap(),
+            config,
+            inputs,
+            decisions,
+            journal,
+            to_features,
+            features,
+            from_features,
+            progress,
+            mark: DecisionMark::default(),
+            vectors: Vec::new(),
+            counters,
+            _server: server,
+            snapshotter,
+        }
+    }
+
+    /// Takes payments up to number `to`, each to the end.
+    fn run(&mut self, to: u64) {
+        while self.mark.sequence < to {
+            self.take(self.mark.sequence + 1);
+        }
+        self.turn();
+    }
+
+    /// One duty cycle of everything.
+    fn turn(&mut self) {
+        self.features.do_work(1);
+        let vectors = &mut self.vectors;
+        self.from_features.read_batch(usize::MAX, |record| {
+            vectors.push((record.payment.feature_set_hash, record.features));
+        });
+        while !self.journal.is_drained() {
+            self.journal.do_work(1);
+        }
+    }
+
+    fn take(&mut self, number: u64) {
+        let frame = self.encoder.encode(&stamp(number), &payment(number));
+        let header = EntryHeader {
+            input_index: number,
+            sequence: number,
+            stamp_ns: number as i64,
+            kind: entry_kind::INPUT,
+            lane: Lane::Payment.0,
+            ..EntryHeader::default()
+        };
+        let entry = Entry {
+            position: 0,
+            header: &header,
+            payload: frame,
+        };
+        let record = self.intake.take(&entry).unwrap();
+        assert!(self.inputs.try_write(&header, frame));
+        assert!(self.to_features.try_push(&record));
+        self.turn();
+        if record.origin.kind == payment_kind::TRANSACTION {
+            let kind = entry_kind::DECISION;
+            let header = EntryHeader { kind, ..header };
+            let decision = DecisionRecord::default();
+            assert!(self.decisions.try_write(&header, decision.as_bytes()));
+            self.mark.answered_sequence = number;
+        }
+        self.turn();
+        self.mark.sequence = number;
+        self.progress.set(self.mark.words());
+    }
+
+    fn backfill(&self, set: &str, from: Option<&str>) -> JoinHandle<Result<Answer, String>> {
+        let dir = self.config.engine.dir.clone();
+        let request = Request::FeaturesBackfill {
+            set: set_path(set),
+            from: from.map(str::to_owned),
+        };
+        std::thread::spawn(move || {
+            let mut client = Client::connect(&dir).unwrap();
+            client.ask(&request, |_| ()).map_err(|error| error.to_string())
+        })
+    }
+
+    /// Takes `burst` payments, then waits a moment, until the backfill is through.
+    fn run_until_backfilled(&mut self, asked: JoinHandle<Result<Answer, String>>, burst: u64) -> Backfilled {
+        let mut burst = burst;
+        while !asked.is_finished() {
+            self.run(self.mark.sequence + burst);
+            for _ in 0..5 {
+                self.turn();
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            if self
+                .counters
+                .value("backfill.retries")
+                .is_some_and(|count| count > 2)
+            {
+                burst = 1;
+            }
+            assert!(self.mark.sequence < 200_000, "the new set never catches up");
+        }
+        match asked.join().unwrap().unwrap() {
+            Answer::Backfilled(backfilled) => backfilled,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The digest of the replica once it is where the lane is.
+    fn digest(&mut self) -> String {
+        let sequence = self.mark.sequence;
+        let mut digest = String::new();
+        wait_for(|| {
+            self.turn();
+            let mut client = Client::connect(&self.config.engine.dir).unwrap();
+            let Ok(Answer::Digest(found)) = client.ask(&Request::FeaturesDigest, |_| ()) else {
+                panic!("expected a digest")
+            };
+            digest = found.digest;
+            found.replica.sequence == sequence
+        });
+        digest
+    }
+
+    /// What an engine with `set` from the start on would have: vectors and digest.
+    fn expected(&self, set: &FeatureSet, from_ns: Option<i64>) -> (Vec<[f32; FEATURES_MAX]>, String) {
+        let mut replica = Replica::new(&self.config, Arc::new(set.clone())).unwrap();
+        replica.set_since(from_ns.map(|from_ns| Since {
+            from_ns,
+            until_sequence: u64::MAX,
+        }));
+        let mut inputs = Reader::open(&self.config.journal().dir).unwrap();
+        let mut vectors = Vec::new();
+        let sequence = self.mark.sequence;
+        replica
+            .run(&mut inputs, sequence, usize::MAX, |_, vector| {
+                vectors.push(*vector)
+            })
+            .unwrap();
+        let hex = replica
+            .digest()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        (vectors, hex)
+    }
+}
+
+/// Backfills while payments flow and compares every vector before and after.
+fn check(copies_max: usize, burst: u64, from: Option<(&str, i64)>) -> Backfilled {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lane = Rig::start(folder.path(), copies_max);
+    lane.run(2_000);
+    let former = lane.config.features.load_set().unwrap();
+    let set = FeatureSet::load(&set_path("payments-attempts")).unwrap();
+    let asked = lane.backfill("payments-attempts", from.map(|(day, _)| day));
+    let backfilled = lane.run_until_backfilled(asked, burst);
+    lane.run(lane.mark.sequence + 500);
+    let (of_former, _) = lane.expected(&former, None);
+    let (of_set, digest) = lane.expected(&set, from.map(|(_, from_ns)| from_ns));
+    let hashes = [&former, &set].map(canonical::hash);
+    let first = backfilled.first_sequence as usize;
+    assert!(first > 2_000 && first < lane.vectors.len(), "{backfilled:?}");
+    for (index, (hash, vector)) in lane.vectors.iter().enumerate() {
+        let is_new = index + 1 >= first;
+        let expected = if is_new { &of_set[index] } else { &of_former[index] };
+        assert_eq!(*hash, hashes[usize::from(is_new)], "payment {}", index + 1);
+        assert_eq!(vector.as_bytes(), expected.as_bytes(), "payment {}", index + 1);
+    }
+    assert_eq!(lane.digest(), digest, "the replica is the new set's");
+    assert_eq!(backfilled.former.hash, format!("{:016x}", hashes[0]));
+    assert_eq!(backfilled.set.hash, format!("{:016x}", hashes[1]));
+    lane.snapshotter.finish();
+    backfilled
+}
+
+#[test]
+fn vectors_after_a_swap_are_those_of_an_engine_that_ran_the_set_from_the_start() {
+    check(32_768, 20, None);
+}
+
+#[test]
+fn vectors_after_a_swap_from_a_day_on_are_those_of_an_engine_that_began_there() {
+    // The first payments are of 2018-04-01, 144 a day.
+    check(32_768, 20, Some(("2018-04-08", 1_523_145_600_000_000_000)));
+}
+
+#[test]
+fn ring_that_runs_full_costs_an_attempt_and_no_event() {
+    let backfilled = check(128, 1_000, None);
+    assert!(backfilled.retries > 0, "{backfilled:?}");
+}
+
+#[test]
+fn set_can_be_exchanged_again_and_a_set_that_the_model_cannot_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut lane = Rig::start(folder.path(), 1024);
+    lane.run(300);
+    let first = lane.backfill("payments-attempts", None);
+    let first = lane.run_until_backfilled(first, 10);
+    let second = lane.backfill("payments-v1", None);
+    let second = lane.run_until_backfilled(second, 10);
+    assert_eq!((first.former, first.set), (second.set, second.former));
+    let path = folder.path().join("other.toml");
+    let text = std::fs::read_to_string(set_path("payments-v1")).unwrap();
+    std::fs::write(&path, text.replacen("window = \"1d\"", "window = \"2d\"", 1)).unwrap();
+    let mut client = Client::connect(&lane.config.engine.dir).unwrap();
+    let mut refused = |set: &Path, from: Option<&str>| {
+        let request = Request::FeaturesBackfill {
+            set: set.to_owned(),
+            from: from.map(str::to_owned),
+        };
+        client.ask(&request, |_| ()).unwrap_err().to_string()
+    };
+    let said = refused(&path, None);
+    assert!(
+        said.starts_with("slot 3 of payments-v1 version 1 is \"customer_count_1d = "),
+        "{said}"
+    );
+    assert!(said.ends_with("(append features at the end)"), "{said}");
+    assert_eq!(
+        refused(&set_path("payments-attempts"), Some("soon")),
+        "from is \"soon\", expected a day such as \"2026-01-31\""
+    );
+    assert!(refused(&folder.path().join("none.toml"), None).contains("none.toml"));
+}
