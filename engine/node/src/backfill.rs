@@ -26,7 +26,6 @@ use pinion_publish::DecisionMark;
 use pinion_runtime::control::ConductorEnd;
 use pinion_runtime::counters::{Counter, Counters};
 use pinion_runtime::ring::{Consumer, ring};
-use pinion_runtime::runner::spawn_helper;
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
 use pinion_score::manifest::{ModelFolder, locate};
 
@@ -34,6 +33,7 @@ use crate::admin::features::set_name;
 use crate::admin::{Backfilled, Progress, Reply, Response};
 use crate::config::Config;
 use crate::replica::{Followed, Follower, Replica, Since, copy_into_fresh, feature_store};
+use crate::snapshotter::Snapshotting;
 
 /// How much lower than the engine's other threads it stands: `nice`.
 const NICENESS: i32 = 19;
@@ -52,6 +52,9 @@ const ATTEMPTS_MAX: u32 = 64;
 
 /// How long it sleeps when it waits for the engine.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// Looks for the ring that comes back after a swap, a pause apart.
+const RING_LOOKS: u32 = 100;
 
 /// How long the agent may take to answer a command.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -92,7 +95,7 @@ impl Backfill {
     pub(crate) fn begin(
         config: &Config,
         (set, from): (&Path, Option<&str>),
-        (follower, exchange, copies_max): (&Follower, Exchange, usize),
+        (follower, exchange, setting): (&Follower, Exchange, &Snapshotting),
         (counters, reply): (&Counters, &Reply),
     ) -> Result<Self, (Option<Exchange>, String)> {
         let former = follower.replica().set().clone();
@@ -111,7 +114,7 @@ impl Backfill {
             }),
             followed: follower.followed().clone(),
             exchange,
-            copies_max,
+            copies_max: setting.copies_max,
             flags: flags.clone(),
             teller: Teller {
                 reply: reply.clone(),
@@ -122,7 +125,9 @@ impl Backfill {
             retries: counters.counter("backfill.retries"),
             started: Instant::now(),
         };
-        let thread = spawn_helper("backfill", move || work.run_to_the_end());
+        let thread = setting
+            .housekeeping
+            .spawn("backfill", NICENESS, move || work.run_to_the_end());
         match thread {
             Ok(thread) => Ok(Self {
                 thread,
@@ -303,8 +308,6 @@ struct Work {
 
 impl Work {
     fn run_to_the_end(mut self) -> Ended {
-        // It is faster without, not wrong.
-        let _ = rustix::process::nice(NICENESS);
         let outcome = self.run();
         Ended {
             exchange: self.exchange,
@@ -327,6 +330,7 @@ impl Work {
         };
         copy_into_fresh(replica.store(), store.store.as_mut());
         let first_sequence = self.exchange(&mut replica, &mut inputs, store)?;
+        self.drop_the_ring();
         let backfilled = Backfilled {
             set: set_name(&self.set),
             former: set_name(&self.former),
@@ -336,6 +340,16 @@ impl Work {
             took_ms: self.started.elapsed().as_millis() as u64,
         };
         Ok((replica, backfilled))
+    }
+
+    /// The agent gives the ring back after the former store; if it takes its time, the next backfill drops it.
+    fn drop_the_ring(&mut self) {
+        for _ in 0..RING_LOOKS {
+            if self.exchange.next_retired().is_some() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Takes the journal up to shortly before its end.

@@ -97,6 +97,13 @@ pub(crate) fn begin(
         return Ok(Begun::new(replica));
     };
     let mark = found.manifest.mark;
+    if Reader::open_at(&config.journal().dir, mark.position)?.is_none() {
+        tracing::warn!(
+            "checkpoint: its position is {}, where no entry of the journal ends; the whole journal is run",
+            mark.position
+        );
+        return Ok(Begun::new(Replica::new(config, set.clone())?));
+    }
     replica.resume_at(Place {
         position: mark.position,
         input_index: mark.input_index,

@@ -25,6 +25,9 @@ use crate::launch::{Engine, NodeError, Summary};
 /// How often the conductor looks for a signal.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// A checkpoint that is older than so many intervals is late.
+const LATE_INTERVALS: u64 = 5;
+
 /// How often it is told that there is still no media driver.
 const BUS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -53,7 +56,9 @@ pub fn conduct(engine: Engine, signal: &Signal) -> Result<Summary, NodeError> {
         engine: engine.clone(),
         age_s,
         told_failures: 0,
+        is_late: false,
         is_lost: false,
+        since: Instant::now(),
         interval,
     };
     let dead_agent = Arc::new(Mutex::new(None));
@@ -127,8 +132,31 @@ struct Custodian {
     engine: Arc<Engine>,
     age_s: Counter,
     told_failures: u64,
+    is_late: bool,
     is_lost: bool,
+    since: Instant,
     interval: Duration,
+}
+
+impl Custodian {
+    /// Tells once when the newest checkpoint is much older than it should be, and once when it is not any more.
+    fn look_at_age(&mut self, written: Option<Instant>) {
+        let age_s = written.unwrap_or(self.since).elapsed().as_secs();
+        if written.is_some() {
+            self.age_s.set(age_s);
+        }
+        let section = &self.engine.config().checkpoint;
+        let is_late = section.enabled && age_s > LATE_INTERVALS * u64::from(section.interval_s);
+        if is_late && !self.is_late {
+            tracing::warn!(
+                "checkpoint: the newest is {age_s} s old, expected at most {} s (checkpoint.interval_s)",
+                section.interval_s
+            );
+        } else if self.is_late && !is_late {
+            tracing::info!("checkpoint: written again");
+        }
+        self.is_late = is_late;
+    }
 }
 
 impl Actor for Custodian {
@@ -146,9 +174,7 @@ impl Handler<Look> for Custodian {
         let Some(health) = self.engine.checkpoints() else {
             return;
         };
-        if let Some(written) = health.written {
-            self.age_s.set(written.elapsed().as_secs());
-        }
+        self.look_at_age(health.written);
         if health.failures > self.told_failures {
             tracing::warn!(
                 "checkpoint: {} failures, the last one: {}; the engine goes on, a restart takes longer",

@@ -42,6 +42,7 @@ use crate::backfill::Exchange;
 use crate::bus::{AeronC, AeronRs, Connect};
 use crate::checkpoints::{self, Begun, Restored};
 use crate::config::Config;
+use crate::housekeeping::Housekeeping;
 use crate::replica::{Followed, Follower, ReplicaError, SharedReplica};
 use crate::snapshotter::{Health, Snapshotter, Snapshotting};
 use crate::strategies;
@@ -365,7 +366,7 @@ impl Engine {
             interval: section
                 .enabled
                 .then(|| Duration::from_secs(section.interval_s.into())),
-            core: self.plan.control_core.or(self.plan.quiet_cores.first().copied()),
+            housekeeping: Housekeeping::of(&self.plan),
             stop_max: Duration::from_millis(config.engine.drain_ms_max),
             journal_id,
             copies_max: COPIES_MAX,

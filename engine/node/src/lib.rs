@@ -24,6 +24,7 @@ pub mod conductor;
 pub mod launch;
 pub mod pipeline;
 
+pub mod housekeeping;
 pub mod replica;
 
 pub mod backfill;

@@ -18,19 +18,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use core_affinity::CoreId;
 use pinion_checkpoint::{CheckpointError, Writer, Written};
 use pinion_journal::JournalError;
 use pinion_publish::DecisionMark;
 use pinion_runtime::clock::Clock;
 use pinion_runtime::counters::{Counter, Counters};
-use pinion_runtime::runner::spawn_helper;
 
 use crate::admin::{self, Answer, Checkpointed, Job, Request, Response, Standing, Status};
 use crate::backfill::{Backfill, Exchange};
 use crate::checkpoints::{identity, mark_of};
 use crate::config::Config;
-use crate::replica::{Follower, Replica};
+use crate::housekeeping::Housekeeping;
+use crate::replica::{Follower, Place, Replica};
 
 /// The thread's name.
 const NAME: &str = "snapshotter";
@@ -51,8 +50,8 @@ const JOBS_MAX: usize = 16;
 pub struct Snapshotting {
     /// Time from one checkpoint to the next; none: none are written.
     pub interval: Option<Duration>,
-    /// The core of the housekeeping; none: wherever the process may run.
-    pub core: Option<usize>,
+    /// Where it runs, and what it starts.
+    pub housekeeping: Housekeeping,
     /// How long it may take to come to the end when it is asked to stop.
     pub stop_max: Duration,
     /// The journal's id.
@@ -68,6 +67,7 @@ pub struct Snapshotter {
     jobs: SyncSender<Job>,
     flags: Arc<Flags>,
     health: Arc<Mutex<Health>>,
+    housekeeping: Housekeeping,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -128,15 +128,23 @@ impl Snapshotter {
             health: health.clone(),
             clock: clock.clone(),
             shown: Shown::new(counters),
+            engine: Seen::new(counters),
             counters: counters.clone(),
         };
-        let thread = spawn_helper(NAME, move || worker.run())?;
+        let housekeeping = worker.setting.housekeeping;
+        let thread = housekeeping.spawn(NAME, NICENESS, move || worker.run())?;
         Ok(Self {
             jobs,
             flags,
             health,
+            housekeeping,
             thread: Some(thread),
         })
+    }
+
+    /// Where it runs.
+    pub(crate) fn housekeeping(&self) -> Housekeeping {
+        self.housekeeping
     }
 
     /// Where requests go.
@@ -201,6 +209,39 @@ impl Shown {
     }
 }
 
+/// What is seen of the engine itself.
+struct Seen {
+    /// Payments by what became of them at ingest; together the last sequence.
+    payments: [Counter; 4],
+    watermark_ns: Counter,
+}
+
+impl Seen {
+    fn new(counters: &Counters) -> Self {
+        let names = ["recorded_skipped", "recorded", "recorded_refused", "accepted"];
+        Self {
+            payments: names.map(|name| counters.counter(&format!("ingest.payment.{name}"))),
+            watermark_ns: counters.counter("features.watermark_ns"),
+        }
+    }
+
+    /// Payments that ingest has taken beyond `sequence`.
+    fn lag_events(&self, sequence: u64) -> u64 {
+        let taken: u64 = self.payments.iter().map(Counter::get).sum();
+        taken.saturating_sub(sequence)
+    }
+
+    fn standing(&self, place: Place) -> Standing {
+        let newest_ns = self.watermark_ns.get() as i64;
+        Standing {
+            sequence: place.sequence,
+            event_ns: place.event_ns,
+            lag_events: self.lag_events(place.sequence),
+            lag_ns: newest_ns.saturating_sub(place.event_ns).max(0),
+        }
+    }
+}
+
 /// What the thread owns.
 struct Worker {
     config: Config,
@@ -219,12 +260,12 @@ struct Worker {
     health: Arc<Mutex<Health>>,
     clock: Clock,
     shown: Shown,
+    engine: Seen,
     counters: Counters,
 }
 
 impl Worker {
     fn run(&mut self) {
-        self.settle();
         let mut pause = Duration::ZERO;
         while !self.flags.stops.load(Ordering::Acquire) {
             match self.jobs.recv_timeout(pause) {
@@ -240,18 +281,6 @@ impl Worker {
         self.finish();
     }
 
-    /// Takes the thread to its core and its priority. Neither is needed for its work to be right.
-    fn settle(&self) {
-        if let Some(id) = self.setting.core
-            && !core_affinity::set_for_current(CoreId { id })
-        {
-            tracing::warn!("{NAME}: could not be moved to core {id}");
-        }
-        if let Err(error) = rustix::process::nice(NICENESS) {
-            tracing::warn!("{NAME}: could not be made nice: {error}");
-        }
-    }
-
     /// Lets the replica go on. Returns the inputs taken.
     fn follow(&mut self) -> usize {
         let Some(follower) = &mut self.follower else {
@@ -259,9 +288,8 @@ impl Worker {
         };
         match follower.turn(INPUTS_MAX) {
             Ok(taken) => {
-                let behind = follower.decided_sequence();
                 let sequence = follower.replica().place().sequence;
-                self.shown.lag.set(behind.saturating_sub(sequence));
+                self.shown.lag.set(self.engine.lag_events(sequence));
                 taken
             }
             Err(error) => {
@@ -423,7 +451,10 @@ impl Worker {
         ask: impl FnOnce(&Replica, Standing) -> Result<T, String>,
     ) -> Result<T, String> {
         match &self.follower {
-            Some(follower) => ask(follower.replica(), standing(follower)),
+            Some(follower) => ask(
+                follower.replica(),
+                self.engine.standing(follower.replica().place()),
+            ),
             None => {
                 let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
                 Err(health.failure.clone().unwrap_or_default())
@@ -483,7 +514,7 @@ impl Worker {
         let Some(exchange) = self.exchange.take() else {
             return Err("this engine cannot exchange its feature set".to_owned());
         };
-        let (what, with) = ((set, from), (follower, exchange, self.setting.copies_max));
+        let (what, with) = ((set, from), (follower, exchange, &self.setting));
         match Backfill::begin(&self.config, what, with, (&self.counters, reply)) {
             Ok(backfill) => {
                 self.backfill = Some(backfill);
@@ -550,15 +581,6 @@ impl Worker {
                 Err(error.to_string())
             }
         }
-    }
-}
-
-fn standing(follower: &Follower) -> Standing {
-    let place = follower.replica().place();
-    Standing {
-        sequence: place.sequence,
-        lag_events: follower.decided_sequence().saturating_sub(place.sequence),
-        event_ns: place.event_ns,
     }
 }
 

@@ -153,13 +153,8 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         begin: around.begin,
         control: around.features,
     };
-    stages.extend(payment_lane(
-        config,
-        counters,
-        knowledge,
-        payment_events,
-        to_publish_payments,
-    ));
+    let rings = (payment_events, to_publish_payments);
+    stages.extend(payment_lane(config, counters, knowledge, rings));
     stages.push(publish_stage(
         config,
         around.connect,
@@ -209,8 +204,7 @@ fn payment_lane(
     config: &Config,
     counters: &Counters,
     knowledge: Knowledge,
-    events: Consumer<PaymentRecord>,
-    decisions: Producer<DecisionRecord>,
+    (events, decisions): (Consumer<PaymentRecord>, Producer<DecisionRecord>),
 ) -> [Stage; 3] {
     let (to_score, from_features) = ring(config.engine.ring_records_max as usize);
     let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);

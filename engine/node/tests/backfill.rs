@@ -13,6 +13,7 @@ use pinion_features::{FeatureAgent, FeatureSet};
 use pinion_ingest::ByHand;
 use pinion_journal::{Entry, Identity, JournalAgent, Reader, recover};
 use pinion_node::admin::{Answer, Backfilled, Client, Request, Server};
+use pinion_node::housekeeping::Housekeeping;
 use pinion_node::replica::{Followed, Follower, Since, feature_store};
 use pinion_node::snapshotter::{Snapshotter, Snapshotting};
 use pinion_node::{Config, Replica, checkpoints};
@@ -87,7 +88,7 @@ impl Rig {
             .unwrap();
         let setting = Snapshotting {
             interval: None,
-            core: None,
+            housekeeping: Housekeeping::default(),
             stop_max: Duration::from_secs(10),
             journal_id: checkpoints::journal_id(&config).unwrap().unwrap(),
             copies_max,

@@ -175,3 +175,20 @@ fn checkpoints_can_be_left_out() {
     assert_eq!(status.checkpoint_sequence, None);
     light.stop();
 }
+
+#[test]
+fn checkpoint_that_cannot_be_written_is_counted_and_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    std::fs::create_dir_all(&config.engine.dir).unwrap();
+    std::fs::write(checkpoints(folder.path()), "a file in the place of the folder").unwrap();
+    let mut light = Light::start(&config);
+    light.run(100);
+    let said = light.try_ask(&Request::Checkpoint).unwrap_err();
+    assert!(said.contains("checkpoint"), "{said}");
+    assert_eq!(light.engine.counters().value("checkpoint.failures"), Some(1));
+    assert_eq!(light.engine.checkpoints().unwrap().failure, Some(said));
+    light.run(200);
+    light.stop();
+    run_from(&config, None, 300);
+}

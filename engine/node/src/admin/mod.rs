@@ -104,10 +104,12 @@ pub struct SetName {
 pub struct Standing {
     /// Sequence of the last payment that it has taken.
     pub sequence: u64,
-    /// Payments that the engine has decided and it has not taken yet.
-    pub lag_events: u64,
     /// Newest event time that it has seen. Unit: ns since the Unix epoch.
     pub event_ns: i64,
+    /// Payments that the engine has accepted and it has not taken yet.
+    pub lag_events: u64,
+    /// How much later the newest transaction is that the engine's own features have seen. Unit: ns of event time.
+    pub lag_ns: i64,
 }
 
 /// The values of one entity, or of several that were asked for together.

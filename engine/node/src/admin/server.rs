@@ -19,10 +19,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pinion_runtime::runner::spawn_helper;
-
 use super::client::Address;
 use super::{REQUEST_LEN_MAX, Request, Response, SOCKET_NAME};
+use crate::housekeeping::Housekeeping;
 use crate::snapshotter::Snapshotter;
 
 /// Clients at the same time.
@@ -33,6 +32,9 @@ const LINES_MAX: usize = 64;
 
 /// How long a read or a write may take before the thread looks whether it shall end.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How much lower than the engine's other threads the listener stands: `nice`. Its clients' threads inherit it.
+const NICENESS: i32 = 5;
 
 /// The socket's name while it is being made.
 const NEW_SOCKET_NAME: &str = "control.sock.new";
@@ -86,7 +88,9 @@ impl Server {
         let listener = listen(folder)?;
         let stop = Arc::new(AtomicBool::new(false));
         let for_thread = stop.clone();
-        let thread = spawn_helper("admin", move || accept_all(&listener, &jobs, &for_thread))?;
+        let housekeeping = snapshotter.housekeeping();
+        let work = move || accept_all(&listener, housekeeping, &jobs, &for_thread);
+        let thread = housekeeping.spawn("admin", NICENESS, work)?;
         Ok(Self {
             folder: folder.to_owned(),
             stop,
@@ -125,7 +129,12 @@ fn listen(folder: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn accept_all(listener: &UnixListener, jobs: &SyncSender<Job>, stop: &Arc<AtomicBool>) {
+fn accept_all(
+    listener: &UnixListener,
+    housekeeping: Housekeeping,
+    jobs: &SyncSender<Job>,
+    stop: &Arc<AtomicBool>,
+) {
     let open = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         if stop.load(Ordering::Acquire) {
@@ -139,7 +148,7 @@ fn accept_all(listener: &UnixListener, jobs: &SyncSender<Job>, stop: &Arc<Atomic
             continue;
         }
         let (jobs, stop, still_open) = (jobs.clone(), stop.clone(), open.clone());
-        let spawned = spawn_helper("admin-client", move || {
+        let spawned = housekeeping.spawn("admin-client", 0, move || {
             // A client that breaks off ends its own thread alone.
             let _ = serve(&stream, &jobs, &stop);
             still_open.fetch_sub(1, Ordering::AcqRel);
