@@ -8,7 +8,7 @@
 //! Without `--bench`, which `cargo bench` passes, and with `--smoke` or `--test` each case runs once: that it
 //! works is then the claim, and the figures say nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub struct Case {
     /// The bench.
-    pub bench: &'static str,
+    pub bench: String,
     /// The case.
     pub case: String,
     /// Median over the rounds. Unit: ns per operation.
@@ -27,21 +27,21 @@ pub struct Case {
     pub ratio_to_first: f64,
 }
 
-/// A case's name, operations per call, and how to call it.
-type Entry<'a> = (String, u64, Box<dyn FnMut() + 'a>);
+/// A case's name, operations per call, and a call, which says how long they took.
+type Entry<'a> = (String, u64, Box<dyn FnMut() -> Duration + 'a>);
 
 /// A bench under way.
 pub struct Bench<'a> {
-    name: &'static str,
+    name: String,
     smoke: bool,
     cases: Vec<Entry<'a>>,
 }
 
 impl<'a> Bench<'a> {
     /// A bench with no cases yet.
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: impl Into<String>) -> Self {
         Self {
-            name,
+            name: name.into(),
             smoke: is_smoke(),
             cases: Vec::new(),
         }
@@ -49,7 +49,17 @@ impl<'a> Bench<'a> {
 
     /// Adds a case; `run` does `operations` operations each time it is called. The first case is the rival
     /// that the others are compared with.
-    pub fn case(&mut self, case: &str, operations: u64, run: impl FnMut() + 'a) {
+    pub fn case(&mut self, case: &str, operations: u64, mut run: impl FnMut() + 'a) {
+        self.timed_case(case, operations, move || {
+            let started = Instant::now();
+            run();
+            started.elapsed()
+        });
+    }
+
+    /// As [`Self::case`], but `run` says itself how long its operations took, so that what it needs for them
+    /// can be made ready outside of the time.
+    pub fn timed_case(&mut self, case: &str, operations: u64, run: impl FnMut() -> Duration + 'a) {
         self.cases.push((case.to_owned(), operations, Box::new(run)));
     }
 
@@ -59,9 +69,7 @@ impl<'a> Bench<'a> {
         let mut times = vec![Vec::with_capacity(rounds); self.cases.len()];
         for round in 0..=rounds {
             for (index, (_, operations, run)) in self.cases.iter_mut().enumerate() {
-                let started = Instant::now();
-                run();
-                let ns = started.elapsed().as_nanos() as f64 / *operations as f64;
+                let ns = run().as_nanos() as f64 / *operations as f64;
                 if round > 0 || self.smoke {
                     times[index].push(ns);
                 }
@@ -72,7 +80,7 @@ impl<'a> Bench<'a> {
         }
         let medians: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
         let results = self.cases.iter().enumerate().map(|(index, (case, _, _))| Case {
-            bench: self.name,
+            bench: self.name.clone(),
             case: case.clone(),
             median_ns: medians[index],
             min_ns: times[index].first().copied().unwrap_or_default(),
@@ -110,7 +118,7 @@ mod tests {
     fn cases_take_turns_and_are_compared_with_the_first() {
         let order = std::cell::RefCell::new(Vec::new());
         let mut bench = Bench {
-            name: "toy",
+            name: "toy".to_owned(),
             smoke: false,
             cases: Vec::new(),
         };
