@@ -266,6 +266,9 @@ impl Agent for FeatureAgent {
             (0..ROWS_AHEAD)
                 .filter_map(payment_at)
                 .for_each(|payment| serving.store.prefetch_rows(payment));
+            (0..ENTRIES_AHEAD)
+                .filter_map(payment_at)
+                .for_each(|payment| serving.store.prefetch_entries(payment));
             for (index, payment) in first.iter().chain(second).enumerate() {
                 if let Some(payment) = payment_at(index + ROWS_AHEAD) {
                     serving.store.prefetch_rows(payment);

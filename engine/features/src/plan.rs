@@ -16,7 +16,7 @@ use crate::set::{
     Aggregate, EntityKey, EventKind, FeatureKind, FeatureSet, Field, Filter, Precision, Transform, Window,
     WindowFeature, explain,
 };
-use crate::timelines::{Column, ColumnOf, Decay, Edge, Shape};
+use crate::timelines::{Column, ColumnOf, Decay, Edge, NOW, Shape};
 
 /// Transactions of a count of frauds since for ever are kept this long for their labels. Unit: ns.
 pub(crate) const LABEL_REACH_NS: i64 = 90 * crate::set::DAY_NS;
@@ -63,6 +63,8 @@ pub(crate) struct Stream {
     pub(crate) after: Vec<Step>,
     /// The most events of a window by number, and a feature that says so.
     pub(crate) last_max: Option<(u32, String)>,
+    /// `after` once more, if every slot is read from nothing but totals after the event was added.
+    pub(crate) short: Vec<ShortStep>,
     precision: Precision,
     /// Whether its windows begin with the first event of all.
     is_forever: bool,
@@ -118,6 +120,47 @@ pub(crate) enum Formula {
     Rate(f64),
 }
 
+/// A step from totals alone: numbers are those of [`crate::timelines::Timelines::add_newest`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShortStep {
+    pub(crate) slot: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) formula: ShortFormula,
+}
+
+/// What can be computed from totals; numbers are columns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ShortFormula {
+    Count,
+    Sum(usize),
+    Mean(usize),
+    Rate(f64),
+}
+
+impl ShortStep {
+    fn of(step: &Step) -> Option<Self> {
+        let start = match step.start {
+            Start::Beginning => 0,
+            Start::Edge(edge) => NOW + edge,
+            Start::Last(_) => return None,
+        };
+        let formula = match step.formula {
+            Formula::Count => ShortFormula::Count,
+            Formula::Sum(column) => ShortFormula::Sum(column),
+            Formula::Mean(column) => ShortFormula::Mean(column),
+            Formula::Rate(units) => ShortFormula::Rate(units),
+            _ => return None,
+        };
+        Some(Self {
+            slot: step.slot,
+            start,
+            end: NOW + step.end,
+            formula,
+        })
+    }
+}
+
 /// Columns of sums and squares of one field.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moments {
@@ -153,6 +196,12 @@ impl Plan {
                     numerator: slots[*numerator],
                     denominator: slots[*denominator],
                 }),
+            }
+        }
+        for stream in &mut plan.streams {
+            if stream.before.is_empty() {
+                let short: Option<Vec<_>> = stream.after.iter().map(ShortStep::of).collect();
+                stream.short = short.unwrap_or_default();
             }
         }
         plan
@@ -243,6 +292,7 @@ impl Stream {
             before: Vec::new(),
             after: Vec::new(),
             last_max: None,
+            short: Vec::new(),
             precision: window.precision,
             is_forever: window.window == Window::Forever,
         };

@@ -7,15 +7,17 @@ use pinion_schemas::ids::DENSE_ID_NONE;
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
 
 use crate::fields;
-use crate::plan::{Formula, Moments, Start, Step, Stream};
+use crate::plan::{Formula, Moments, ShortFormula, ShortStep, Start, Step, Stream};
 use crate::sketch::Union;
-use crate::timelines::{Edge, Timelines};
+use crate::timelines::{Edge, NOW, Timelines, Totals};
 
 /// Memory that is used while reading.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     /// Numbers of the stream's edges; the first is that of now.
     pub(crate) numbers: Vec<u32>,
+    /// Totals at the same places, where the short way was gone: see [`Timelines::add_newest`].
+    pub(crate) totals: Vec<Totals>,
     union: Union,
 }
 
@@ -23,6 +25,7 @@ impl Scratch {
     pub(crate) fn new(edges_max: usize) -> Self {
         Self {
             numbers: vec![0; 1 + edges_max],
+            totals: vec![Totals::default(); NOW + 1 + edges_max],
             union: Union::new(),
         }
     }
@@ -43,6 +46,27 @@ pub(crate) fn read_all(
         if let Some(value) = read(timelines, row, step, at_ns, payment, scratch) {
             vector[step.slot] = value;
         }
+    }
+}
+
+/// As [`read_all`], from the totals that the short way has left.
+#[inline]
+pub(crate) fn read_totals(steps: &[ShortStep], totals: &[Totals], vector: &mut [f32; FEATURES_MAX]) {
+    for step in steps {
+        let (start, end) = (&totals[step.start], &totals[step.end]);
+        let count = f64::from(end.count.wrapping_sub(start.count));
+        let sum = |column: usize| end.sums[column].wrapping_sub(start.sums[column]) as i64 as f64;
+        let value = match step.formula {
+            ShortFormula::Count => count,
+            ShortFormula::Sum(column) => sum(column),
+            ShortFormula::Mean(column) => sum(column) / count.max(1.0),
+            ShortFormula::Rate(units) => count / units,
+        };
+        // Whether a window is empty is a matter of chance, so nothing branches on it.
+        let is_missing = count == 0.0 && matches!(step.formula, ShortFormula::Mean(_));
+        let slot = &mut vector[step.slot];
+        let bits = [(value as f32).to_bits(), slot.to_bits()];
+        *slot = f32::from_bits(bits[usize::from(is_missing)]);
     }
 }
 

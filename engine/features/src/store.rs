@@ -19,9 +19,6 @@
 //! Invariant: a vector is a function of the records applied so far, in order, and of nothing else; exact while
 //! no counter of [`Tally`] beside labels and late events has grown and no stream has merged.
 
-use std::hash::BuildHasher as _;
-
-use foldhash::fast::FixedState;
 use pinion_runtime::memory::Words;
 use pinion_runtime::state::{Region, RegionMut, State};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
@@ -38,8 +35,8 @@ use crate::set::{Entity, EntityKey, FeatureSet, Field, SECOND_NS, canonical, exp
 use crate::timelines::{Entry, Timelines};
 use crate::transforms;
 
-/// Fixed, so that a replay finds the same transactions.
-const TAG_SEED: u64 = 0x5049_4E49_4F4E_0002;
+/// Spreads the bits of an id; fixed, so that a replay finds the same transactions.
+const TAG_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Entities that an event can name.
 pub const ENTITIES: usize = 6;
@@ -119,10 +116,11 @@ pub struct FeatureStore {
     plan: Plan,
     set_hash: u64,
     timelines: Vec<Timelines>,
+    /// Of each stream, whether a timely event can go the short way: [`Timelines::add_newest`].
+    has_short_way: Vec<bool>,
     /// Of each kind of pair in the plan.
     pairs: Vec<(EntityKey, PairTable)>,
     lateness_ns: i64,
-    tags: FixedState,
     tally: Words,
     scratch: Scratch,
     values: Vec<i64>,
@@ -137,11 +135,14 @@ impl FeatureStore {
         config.validate()?;
         let plan = Plan::new(set);
         plan.check(config)?;
-        let timelines = plan
+        let timelines: Vec<Timelines> = plan
             .streams
             .iter()
             .map(|stream| Timelines::new(stream.shape.clone(), config.sizes(stream.key)))
             .collect();
+        let both = plan.streams.iter().zip(&timelines);
+        let has_short_way =
+            both.map(|(stream, timelines)| !stream.short.is_empty() && timelines.has_short_way());
         let mut pairs: Vec<(EntityKey, PairTable)> = Vec::new();
         for stream in &plan.streams {
             if let EntityKey::Pair(first, second) = stream.key
@@ -155,15 +156,16 @@ impl FeatureStore {
                 ));
             }
         }
+        let values_max = plan.streams.iter().map(|stream| stream.values.len()).max();
         Ok(Self {
             set_hash: canonical::hash(set),
+            has_short_way: has_short_way.collect(),
             timelines,
             pairs,
             lateness_ns: i64::from(config.lateness_s_max) * SECOND_NS,
-            tags: FixedState::with_seed(TAG_SEED),
             tally: Words::zeroed(TALLY_WORDS),
             scratch: Scratch::new(plan.edges_max()),
-            values: Vec::with_capacity(ENTITIES),
+            values: vec![0; values_max.unwrap_or(0)],
             plan,
         })
     }
@@ -358,12 +360,40 @@ impl FeatureStore {
         let dense = fields::all_dense(payment);
         let mut lateness = Lateness::Timely;
         for index in 0..self.plan.streams.len() {
-            lateness = lateness.max(self.read_and_add(index, payment, &dense, vector));
+            if !self.add_short(index, payment, &dense, vector) {
+                lateness = lateness.max(self.read_and_add(index, payment, &dense, vector));
+            }
         }
         self.divide(vector);
         self.tally[LATE] += u64::from(lateness == Lateness::Late);
         self.tally[TOO_LATE] += u64::from(lateness == Lateness::TooLate);
         self.tally[CLAMPED] += u64::from(payment.amount_minor.abs_diff(0) > AMOUNT_MINOR_MAX as u64);
+    }
+
+    /// As [`Self::read_and_add`], for most of the events of most of the streams. `false`: nothing was done.
+    #[inline]
+    fn add_short(
+        &mut self,
+        index: usize,
+        payment: &PaymentRecord,
+        dense: &[u32; ENTITIES],
+        vector: &mut [f32; FEATURES_MAX],
+    ) -> bool {
+        let (stream, timelines) = (&self.plan.streams[index], &mut self.timelines[index]);
+        let EntityKey::One(entity) = stream.key else {
+            return false;
+        };
+        let row = dense[entity as usize];
+        if !self.has_short_way[index] || !timelines.has_row(row) || !fields::belongs(payment, stream) {
+            return false;
+        }
+        let entry = entry(stream, payment.origin.event_ns, payment, &mut self.values);
+        let totals = &mut self.scratch.totals;
+        let is_added = timelines.add_newest(row, &entry, self.lateness_ns, totals);
+        if is_added {
+            reading::read_totals(&stream.short, totals, vector);
+        }
+        is_added
     }
 
     /// Reads one stream's slots for a transaction, and adds it if it is one of the stream's events.
@@ -387,7 +417,6 @@ impl FeatureStore {
             scratch,
             values,
             lateness_ns,
-            tags,
             ..
         } = self;
         let (stream, timelines) = (&plan.streams[index], &mut timelines[index]);
@@ -403,13 +432,17 @@ impl FeatureStore {
             }
         };
         let (at_ns, lateness) = effective(timelines, row, payment.origin.event_ns, *lateness_ns);
-        timelines.advance(row, at_ns, &mut scratch.numbers);
-        reading::read_all(&stream.before, timelines, row, at_ns, payment, scratch, vector);
         if !is_own {
-            reading::read_all(&stream.after, timelines, row, at_ns, payment, scratch, vector);
+            timelines.advance(row, at_ns, &mut scratch.numbers);
+            for steps in [&stream.before, &stream.after] {
+                reading::read_all(steps, timelines, row, at_ns, payment, scratch, vector);
+            }
             return Lateness::Timely;
         }
-        add(stream, timelines, row, at_ns, payment, *lateness_ns, values, tags);
+        let entry = entry(stream, at_ns, payment, values);
+        timelines.advance(row, at_ns, &mut scratch.numbers);
+        reading::read_all(&stream.before, timelines, row, at_ns, payment, scratch, vector);
+        timelines.insert(row, &entry, *lateness_ns);
         timelines.numbers_after(row, at_ns, &mut scratch.numbers);
         reading::read_all(&stream.after, timelines, row, at_ns, payment, scratch, vector);
         lateness
@@ -427,8 +460,8 @@ impl FeatureStore {
             };
             let (stream, timelines) = (&self.plan.streams[index], &mut self.timelines[index]);
             let (at_ns, _) = effective(timelines, row, payment.origin.event_ns, self.lateness_ns);
-            let (lateness_ns, values, tags) = (self.lateness_ns, &mut self.values, &self.tags);
-            add(stream, timelines, row, at_ns, payment, lateness_ns, values, tags);
+            let entry = entry(stream, at_ns, payment, &mut self.values);
+            timelines.insert(row, &entry, self.lateness_ns);
         }
     }
 
@@ -485,7 +518,7 @@ impl FeatureStore {
 
     fn add_label(&mut self, label: &PaymentRecord) {
         let dense = fields::all_dense(label);
-        let tag = tag(&self.tags, label);
+        let tag = tag(label);
         let is_fraud = i64::from(label.verdict == Verdict::Fraud.0);
         let mut found = None;
         for index in 0..self.plan.streams.len() {
@@ -548,37 +581,34 @@ fn effective(timelines: &Timelines, row: u32, event_ns: i64, lateness_ns: i64) -
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "parts of the store that are borrowed apart"
-)]
-fn add(
-    stream: &Stream,
-    timelines: &mut Timelines,
-    row: u32,
-    at_ns: i64,
-    payment: &PaymentRecord,
-    lateness_ns: i64,
-    values: &mut Vec<i64>,
-    tags: &FixedState,
-) {
-    values.clear();
-    values.extend(stream.values.iter().map(|&field| fields::value(payment, field)));
+/// What a stream keeps of an event.
+#[inline]
+fn entry<'a>(stream: &Stream, at_ns: i64, payment: &PaymentRecord, values: &'a mut [i64]) -> Entry<'a> {
+    for (value, &field) in values.iter_mut().zip(&stream.values) {
+        *value = fields::value(payment, field);
+    }
     let aux = match stream.aux {
         Aux::Nothing => 0,
-        Aux::Tag => tag(tags, payment),
+        Aux::Tag => tag(payment),
         Aux::Value(Field::Id(entity)) => fields::dense(payment, entity),
         Aux::Value(field) => fields::value(payment, field) as u32,
     };
-    let entry = Entry {
+    Entry {
         time_ns: at_ns,
         aux,
         values,
-    };
-    timelines.insert(row, &entry, lateness_ns);
+    }
 }
 
 /// 32 bits that tell the transactions of one entity and time apart.
-fn tag(tags: &FixedState, payment: &PaymentRecord) -> u32 {
-    (tags.hash_one(payment.transaction_id) >> 32) as u32
+#[inline]
+fn tag(payment: &PaymentRecord) -> u32 {
+    let (words, rest) = payment.transaction_id.0.as_chunks();
+    let rest = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    let mix = |state: u64, word: u64| {
+        let product = u128::from(state ^ word) * u128::from(TAG_FACTOR);
+        product as u64 ^ (product >> 64) as u64
+    };
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    (mix(words.fold(rest, mix), TAG_FACTOR) >> 32) as u32
 }

@@ -45,6 +45,15 @@ const STEPS_MAX: u32 = 8;
 /// Nothing is left of what is older.
 const HALF_LIVES_MAX: f64 = 1000.0;
 
+/// Columns of sums that the short way can keep.
+pub const SUMS_MAX: usize = 2;
+
+/// Index of the totals of all events among those of [`Timelines::add_newest`]; those before it are zero.
+pub const NOW: usize = 1;
+
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
+
 // Words of a row.
 const NEWEST: usize = 0;
 const CURSORS_AT: usize = 1;
@@ -228,6 +237,15 @@ pub struct Entry<'a> {
     pub values: &'a [i64],
 }
 
+/// Totals up to some place among the entries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Events.
+    pub count: u32,
+    /// Of each column.
+    pub sums: [u64; SUMS_MAX],
+}
+
 /// The events of all entities of one stream.
 #[derive(Clone, Debug)]
 pub struct Timelines {
@@ -238,6 +256,7 @@ pub struct Timelines {
     decays_in_row: usize,
     entry_words: usize,
     row_words: usize,
+    entities_max: u32,
     events_max: u32,
     rows: Words,
     pool: Words,
@@ -279,6 +298,7 @@ impl Timelines {
             decays_in_row,
             entry_words,
             row_words,
+            entities_max: sizes.entities_max,
             events_max: sizes.events_max,
             folded,
         }
@@ -333,7 +353,7 @@ impl Timelines {
     /// Whether there is a row for this dense id.
     #[inline]
     pub fn has_row(&self, entity: u32) -> bool {
-        (entity as usize) < self.rows.len() / self.row_words
+        entity < self.entities_max
     }
 
     /// Entities that have had an event.
@@ -401,9 +421,14 @@ impl Timelines {
         };
         let mask = extent_len(class) - 1;
         let place = |number: u32| (extent + (number & mask)) as usize * self.entry_words;
-        self.pool.prefetch(place(self.tail(row)));
+        let tail = place(self.tail(row));
+        self.pool.prefetch(tail);
+        self.pool.prefetch(tail + self.entry_words - 1);
         for edge in 0..self.shape.edges.len() {
-            self.pool.prefetch(place(self.cursor(row, edge)));
+            // The entry at the cursor and the one after it, to which the cursor will mostly move.
+            let entry = place(self.cursor(row, edge));
+            self.pool.prefetch(entry);
+            self.pool.prefetch(entry + 2 * self.entry_words - 1);
         }
     }
 
@@ -482,6 +507,90 @@ impl Timelines {
             self.write(row, number, time_ns, entry);
         }
         self.raise_totals(row, entry);
+    }
+
+    /// Whether [`Self::add_newest`] can do anything: exact, at most [`SUMS_MAX`] columns, which are sums, and
+    /// rows of one line.
+    pub fn has_short_way(&self) -> bool {
+        let columns = &self.shape.columns;
+        self.shape.bucket_ns == 0
+            && self.row_words == LINE_WORDS
+            && columns.len() <= SUMS_MAX
+            && columns.iter().all(|of| of.column == Column::Sum)
+    }
+
+    /// Adds an event that is the newest of its entity. Writes the totals after it to `totals[NOW]`, and those
+    /// before each edge to the ones behind. `false`: nothing was changed, and the long way must be gone.
+    ///
+    /// It leaves what [`Self::advance`] and [`Self::insert`] would, after one pass over the row.
+    ///
+    /// Cost: one load per edge and per entry that left a window, and the words of an entry.
+    #[inline]
+    pub fn add_newest(
+        &mut self,
+        entity: u32,
+        entry: &Entry<'_>,
+        lateness_ns: i64,
+        totals: &mut [Totals],
+    ) -> bool {
+        match self.shape.columns.len() {
+            0 => self.add_newest_of::<2>(entity, entry, lateness_ns, totals),
+            1 => self.add_newest_of::<3>(entity, entry, lateness_ns, totals),
+            SUMS_MAX => self.add_newest_of::<4>(entity, entry, lateness_ns, totals),
+            _ => false,
+        }
+    }
+
+    /// As [`Self::add_newest`], with entries of `WORDS` words.
+    #[inline]
+    fn add_newest_of<const WORDS: usize>(
+        &mut self,
+        entity: u32,
+        entry: &Entry<'_>,
+        lateness_ns: i64,
+        totals: &mut [Totals],
+    ) -> bool {
+        let row = &self.rows.as_chunks::<LINE_WORDS>().0[entity as usize];
+        let newest_ns = (row[NEWEST] as i64).max(row[CURSORS_AT] as i64);
+        let len = ring_len(row);
+        if len == 0 || entry.time_ns < newest_ns {
+            return false;
+        }
+        if (row[SPAN] >> 32) as u32 - row[SPAN] as u32 == len {
+            self.make_room(entity, entry.time_ns.saturating_sub(lateness_ns));
+        }
+        let row = &mut self.rows.as_chunks_mut::<LINE_WORDS>().0[entity as usize];
+        let (first, len) = (row[EXTENT] as u32 as usize, ring_len(row) as usize);
+        let ring = &mut self.pool.as_chunks_mut::<WORDS>().0[first..first + len];
+        let edges = &self.shape.edges;
+        let new = &mut ring[(row[SPAN] >> 32) as usize & (len - 1)];
+        new[TIME] = entry.time_ns as u64;
+        new[COUNT_BEFORE] = u64::from(entry.aux) << 32 | row[COUNT];
+        row[COUNT] = u64::from((row[COUNT] as u32).wrapping_add(1));
+        totals[NOW].count = row[COUNT] as u32;
+        let columns = self.shape.columns.iter();
+        for (index, (of, at)) in columns.zip(CURSORS + edges.len().div_ceil(2)..).enumerate() {
+            new[COLUMNS + index] = row[at];
+            row[at] = row[at].wrapping_add(entry.values[of.value] as u64);
+            totals[NOW].sums[index] = row[at];
+        }
+        row[NEWEST] = entry.time_ns as u64;
+        row[CURSORS_AT] = entry.time_ns as u64;
+        let (head, newest) = (row[SPAN] as u32, (row[SPAN] >> 32) as u32);
+        row[SPAN] += 1 << 32;
+        let pairs = edges.chunks(2).zip(totals[NOW + 1..].chunks_mut(2));
+        for (word, (edges, totals)) in row[CURSORS..].iter_mut().zip(pairs) {
+            let threshold_ns = edges[0].threshold_ns(entry.time_ns);
+            let span = ((*word as u32).max(head), newest);
+            let mut cursors = u64::from(move_on(ring, span, threshold_ns, &mut totals[0]));
+            if let ([_, edge], [_, totals]) = (edges, totals) {
+                let threshold_ns = edge.threshold_ns(entry.time_ns);
+                let span = (((*word >> 32) as u32).max(head), newest);
+                cursors |= u64::from(move_on(ring, span, threshold_ns, totals)) << 32;
+            }
+            *word = cursors;
+        }
+        true
     }
 
     /// Changes the value in a column of sums of the one event at `time_ns` with this tag. `None`: it is not
@@ -1151,6 +1260,39 @@ impl Timelines {
         self.pool[extent as usize * self.entry_words] = self.account[FREE + class as usize];
         self.account[FREE + class as usize] = u64::from(extent) + 1;
     }
+}
+
+/// Places of a row's ring, 0 if it has none.
+#[inline]
+fn ring_len(row: &[u64; LINE_WORDS]) -> u32 {
+    let len = EXTENT_LEN_MIN >> 1 << (row[EXTENT] >> 32 & 0xFF);
+    if len < EXTENT_LEN_MIN { 0 } else { len }
+}
+
+/// The number of the first entry from `number` on that is later than `threshold_ns`, which the newest is; notes
+/// the totals before it.
+#[inline]
+fn move_on<const WORDS: usize>(
+    ring: &[[u64; WORDS]],
+    (mut number, newest): (u32, u32),
+    threshold_ns: i64,
+    totals: &mut Totals,
+) -> u32 {
+    let entry = |number: u32| &ring[number as usize & (ring.len() - 1)];
+    let is_before = |number: u32| entry(number)[TIME] as i64 <= threshold_ns;
+    // Mostly it is one of the next three. Which one is a matter of chance, so nothing branches on it.
+    number += u32::from(is_before(number)) + u32::from(is_before(newest.min(number + 1)));
+    let near = number.saturating_add(STEPS_MAX);
+    while is_before(number) {
+        number += 1;
+        if number == near {
+            number = partition(number, newest, is_before);
+        }
+    }
+    let entry = entry(number);
+    totals.count = entry[COUNT_BEFORE] as u32;
+    totals.sums[..WORDS - COLUMNS].copy_from_slice(&entry[COLUMNS..]);
+    number
 }
 
 /// Bit of a region's index that tells folded buckets from entries.
