@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use pinion_features::set::{Entity, EntityKey, Feature, FeatureKind, FeatureSet, canonical};
+use pinion_features::set::{Entity, EntityKey, Feature, FeatureKind, FeatureSet, canonical, explain};
 use pinion_ingest::refusal::Field;
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
@@ -142,7 +142,13 @@ fn slots(set: &FeatureSet, kinds: &[Entity], vector: &[f32; FEATURES_MAX]) -> Ve
         for name in feature.slot_names() {
             if is_over(set, feature, kinds) {
                 let value = vector[index];
-                slots.push(SlotValue { index, name, value });
+                let unit = explain::unit_of(feature);
+                slots.push(SlotValue {
+                    index,
+                    name,
+                    value,
+                    unit,
+                });
             }
             index += 1;
         }

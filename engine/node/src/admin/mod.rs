@@ -149,6 +149,8 @@ pub struct SlotValue {
     pub name: String,
     /// Its value.
     pub value: f32,
+    /// The unit of the value; empty if it has none.
+    pub unit: String,
 }
 
 /// One hash over the payment lane's state.
