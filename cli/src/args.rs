@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pinion_features::set::Entity;
 use pinion_replay::export::{LABEL_DAYS, LABEL_DAYS_MAX};
 use pinion_replay::import::Format;
 use pinion_replay::import::time::parse_day;
@@ -226,9 +227,6 @@ pub enum ExportCommand {
     /// transaction_id, event time, label, and every feature of every transaction.
     #[command(after_help = examples::EXPORT)]
     Features(ExportFeaturesArguments),
-    /// The features of the Fraud Detection Handbook beside the published ones.
-    #[command(hide = true, after_help = examples::COMPARE)]
-    Compare(CompareArguments),
 }
 
 /// Arguments of `export features`.
@@ -264,9 +262,9 @@ pub struct ExportFeaturesArguments {
     pub out: PathBuf,
 }
 
-/// Arguments of `compare`.
+/// Arguments of `features compare`.
 #[derive(Debug, Args)]
-pub struct CompareArguments {
+pub struct FeaturesCompareArguments {
     /// The Handbook's transactions, as Parquet or CSV.
     #[arg(long, value_name = "FILE")]
     pub raw: PathBuf,
@@ -299,6 +297,66 @@ pub enum FeaturesCommand {
     /// Print the JSON Schema of feature sets, with which an editor completes and checks them.
     #[command(after_help = examples::FEATURES_SCHEMA)]
     Schema,
+    /// Print the current values of an entity's features in a running engine, and how fresh they are.
+    #[command(after_help = examples::FEATURES_GET)]
+    Get(FeaturesGetArguments),
+    /// Compute another feature set from the journal of a running engine, and put it in force.
+    #[command(after_help = examples::FEATURES_BACKFILL)]
+    Backfill(FeaturesBackfillArguments),
+    /// Print one hash over all that the payment lane of a running engine knows.
+    #[command(after_help = examples::FEATURES_DIGEST)]
+    Digest(EngineArguments),
+    /// Compare the features of the Fraud Detection Handbook with the published ones, value for value.
+    #[command(after_help = examples::FEATURES_COMPARE)]
+    Compare(FeaturesCompareArguments),
+}
+
+/// Which running engine.
+#[derive(Debug, Args)]
+pub struct EngineArguments {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+    /// The engine's folder; without it engine.dir of the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Arguments of `features get`.
+#[derive(Debug, Args)]
+pub struct FeaturesGetArguments {
+    /// The engine that is asked.
+    #[command(flatten)]
+    pub engine: EngineArguments,
+    /// Whose features: customer, terminal, card, merchant, device or account, and its name. Once for each kind;
+    /// features of a pair need both.
+    #[arg(long = "entity", required = true, value_name = "KIND=NAME", value_parser = entity)]
+    pub entities: Vec<EntityName>,
+    /// Ask again every so many seconds, until Ctrl-C.
+    #[arg(long, value_name = "S", value_parser = above_zero)]
+    pub watch: Option<f64>,
+}
+
+/// An entity by its kind and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityName {
+    /// Its kind.
+    pub kind: Entity,
+    /// Its name, as in the events.
+    pub name: String,
+}
+
+/// Arguments of `features backfill`.
+#[derive(Debug, Args)]
+pub struct FeaturesBackfillArguments {
+    /// The engine whose set is exchanged.
+    #[command(flatten)]
+    pub engine: EngineArguments,
+    /// File of the new set; without it the one that features.set of the configuration names.
+    pub file: Option<PathBuf>,
+    /// The first day whose events count; without it all that the journal holds.
+    #[arg(long, value_name = "DAY", value_parser = day_text)]
+    pub from: Option<String>,
 }
 
 /// Which feature set.
@@ -376,6 +434,29 @@ fn day(text: &str) -> Result<i64, String> {
     parse_day(text).ok_or_else(|| "expected a day like 2026-01-31".to_owned())
 }
 
+/// A kind of entity and a name.
+fn entity(text: &str) -> Result<EntityName, String> {
+    let (kind, name) = text.split_once('=').unwrap_or((text, ""));
+    let kinds = || Entity::ALL.map(Entity::name).join(", ");
+    let known = Entity::ALL.into_iter().find(|known| known.name() == kind);
+    match known {
+        Some(kind) if !name.is_empty() => Ok(EntityName {
+            kind,
+            name: name.to_owned(),
+        }),
+        Some(kind) => Err(format!("expected a name after it, such as {}=123", kind.name())),
+        None => Err(format!(
+            "{kind} is no kind of entity, expected one of {}",
+            kinds()
+        )),
+    }
+}
+
+/// A day as it was written.
+fn day_text(text: &str) -> Result<String, String> {
+    day(text).map(|_| text.to_owned())
+}
+
 /// A number above 0.
 fn above_zero(text: &str) -> Result<f64, String> {
     let number = text
@@ -410,5 +491,25 @@ mod tests {
         ["0", "-1", "inf", "nan", "x"]
             .into_iter()
             .for_each(|text| assert!(above_zero(text).is_err(), "{text}"));
+    }
+
+    #[test]
+    fn entity_is_a_known_kind_and_a_name() {
+        let named = |name: &str| EntityName {
+            kind: Entity::Card,
+            name: name.to_owned(),
+        };
+        assert_eq!(entity("card=4000=1"), Ok(named("4000=1")));
+        for (text, expected) in [
+            ("card", "expected a name after it, such as card=123"),
+            ("card=", "expected a name after it, such as card=123"),
+            (
+                "issuer=1",
+                "issuer is no kind of entity, expected one of customer, ",
+            ),
+        ] {
+            let refusal = entity(text).unwrap_err();
+            assert!(refusal.starts_with(expected), "{refusal}");
+        }
     }
 }

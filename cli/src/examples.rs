@@ -66,13 +66,6 @@ Examples:
   pinion generate payments --out payments.csv
   pinion export features --in payments.csv --set payments-v1 --out features.csv";
 
-/// `compare`.
-pub const COMPARE: &str = "\
-Examples:
-  pinion export compare --raw handbook_raw.parquet --published handbook_features.parquet
-
-Exit codes: 0 every value is equal, 1 some are not.";
-
 /// `features`.
 pub const FEATURES: &str = "\
 Examples:
@@ -111,6 +104,41 @@ Examples:
 
 A set whose first line is `#:schema ./feature-set.schema.json` is then completed and checked as it is typed, by \
 editors with a TOML language server (Taplo, Even Better TOML).";
+
+/// `features get`.
+pub const FEATURES_GET: &str = "\
+Examples:
+  pinion features get --entity customer=123
+  pinion features get --entity customer=123 --entity terminal=55 --watch 1
+  pinion features get --entity device=tablet-7 --output json
+
+The values are those that a transaction would get now, before it is counted itself. They are read from the \
+replica beside the engine, never from the engine's own thread. Exit codes: 0 done, 1 an entity is not known, \
+2 no engine answers.";
+
+/// `features backfill`.
+pub const FEATURES_BACKFILL: &str = "\
+Examples:
+  pinion features backfill                     the set that features.set names now
+  pinion features backfill mine.toml --dir /var/lib/pinion
+  pinion features backfill mine.toml --from 2026-01-31
+
+The set in force serves until the new one has caught up. The new one must begin with the features of the model.";
+
+/// `features digest`.
+pub const FEATURES_DIGEST: &str = "\
+Examples:
+  pinion features digest
+  pinion features digest --dir /var/lib/pinion --output json
+
+Two engines that took the same payments have the same digest, restarted or not.";
+
+/// `features compare`.
+pub const FEATURES_COMPARE: &str = "\
+Examples:
+  pinion features compare --raw handbook_raw.parquet --published handbook_features.parquet
+
+Exit codes: 0 every value is equal, 1 some are not.";
 
 /// `replay`.
 pub const REPLAY: &str = "\

@@ -3,7 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | done, and it found something (`check`, `publish --skip-bad-rows`, `replay --verify`) |
+//! | 1 | done, and it found something (`check`, `publish --skip-bad-rows`, `replay --verify`), or not what was asked for (`features get`) |
 //! | 2 | wrong usage, or it could not run |
 //! | 3 | the configuration was refused |
 //! | 4 | data is corrupt: the journal, a file of the engine, a source of events |

@@ -53,7 +53,9 @@ window = { last = 200 }
 #[test]
 fn help_of_every_features_command_has_examples() {
     let room = Room::new("features-help");
-    for command in ["", "check", "list", "explain", "schema"] {
+    for command in [
+        "", "check", "list", "explain", "schema", "get", "backfill", "digest", "compare",
+    ] {
         let words: Vec<&str> = ["features"]
             .into_iter()
             .chain(command.split_whitespace())
@@ -142,4 +144,39 @@ fn set_is_listed_and_its_features_are_explained() {
     assert_snapshot!("schema_head", head.join("\n"));
     let shipped = std::fs::read_to_string(shipped("feature-set.schema.json")).unwrap();
     assert_eq!(room.stdout(&["features", "schema"], 0), shipped);
+}
+
+#[test]
+fn wrong_usage_of_features_is_exit_code_2() {
+    let room = Room::new("features-usage");
+    let get = |words: &[&str]| room.shown(&[&["features", "get"], words].concat());
+    assert_snapshot!("usage_no_entity", get(&[]));
+    assert_snapshot!("usage_kind", get(&["--entity", "issuer=7"]));
+    assert_snapshot!("usage_name", get(&["--entity", "card"]));
+    assert_snapshot!("usage_twice", get(&["--entity", "card=1", "--entity", "card=2"]));
+    let words = ["features", "backfill", "--from", "yesterday"];
+    assert_snapshot!("usage_day", room.shown(&words));
+}
+
+#[test]
+fn engine_that_does_not_run_is_told_by_its_socket() {
+    let room = Room::new("features-absent");
+    let words = [
+        "features",
+        "get",
+        "--entity",
+        "customer=123",
+        "--config",
+        "pinion.toml",
+    ];
+    assert_snapshot!("absent_get", room.shown(&words));
+    let words = ["features", "digest", "--dir", "elsewhere"];
+    assert_snapshot!("absent_digest", room.shown(&words));
+    assert_snapshot!(
+        "absent_backfill",
+        room.shown(&["features", "backfill", "--config", "pinion.toml"])
+    );
+    room.write("wrong.toml", WRONG);
+    let words = ["features", "backfill", "wrong.toml", "--config", "pinion.toml"];
+    assert_eq!(room.command(&words).output().unwrap().status.code(), Some(3));
 }

@@ -55,7 +55,7 @@ pub fn run(arguments: &ConfigArguments, output: Output) -> Result<Ended, Failure
     report.look_at_cores(&config);
     report.look_at_model(&config);
     report.look_at_features(&config, &set);
-    report.look_at_stages(&config);
+    report.look_at_stages(&config, &set);
     report.look_at_space(&config);
     report.look_at_driver(&config);
     let mut out = Out::new();
@@ -184,9 +184,9 @@ impl Report {
         });
     }
 
-    fn look_at_stages(&mut self, config: &Config) {
+    fn look_at_stages(&mut self, config: &Config, set: &FeatureSet) {
         let before = machine::memory_len();
-        let topology = match stages_on_trial(config) {
+        let topology = match stages_on_trial(config, set) {
             Ok(topology) => topology,
             Err(error) => return self.find(error),
         };
@@ -315,12 +315,12 @@ impl Report {
 }
 
 /// The node's topology over a bus inside this process.
-fn stages_on_trial(config: &Config) -> std::io::Result<Topology> {
+fn stages_on_trial(config: &Config, set: &FeatureSet) -> std::io::Result<Topology> {
     let surroundings = Surroundings {
         connect: InProcess(InProcessBus::default()),
         recorded: None,
         begin: None,
-        set: Arc::new(config.features.load_set().map_err(std::io::Error::other)?),
+        set: Arc::new(set.clone()),
         features: None,
         resume: Resume::default(),
         progress: None,

@@ -1,8 +1,5 @@
 //! `pinion export`: training sets, computed by the code that serves.
 
-#[path = "features/compare.rs"]
-pub mod compare;
-
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -27,10 +24,8 @@ use crate::{configuration, events};
 /// # Errors
 /// The source cannot be read or is damaged, or the output cannot be written.
 pub fn run(command: &ExportCommand, output: Output) -> Result<Ended, Failure> {
-    match command {
-        ExportCommand::Features(arguments) => features(arguments, output),
-        ExportCommand::Compare(arguments) => compare::run(arguments, output),
-    }
+    let ExportCommand::Features(arguments) = command;
+    features(arguments, output)
 }
 
 /// Makes a file to be written.

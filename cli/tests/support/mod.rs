@@ -181,6 +181,12 @@ impl Running {
         }
     }
 
+    /// Waits until it writes a line to stdout, and returns the line.
+    #[track_caller]
+    pub(crate) fn next_line(&self) -> String {
+        self.stdout.recv_timeout(PATIENCE).unwrap()
+    }
+
     /// Asks it to end, as `kill` does.
     pub(crate) fn terminate(&self) {
         let status = Command::new("kill")

@@ -1,10 +1,10 @@
-//! `compare`: the features of the Fraud Detection Handbook beside the published ones.
+//! `pinion features compare`: the features of the Fraud Detection Handbook beside the published ones.
 
 use pinion_replay::compare::{self, CompareError, Comparison, Handbook, Place};
 use pinion_replay::export::ExportError;
 use serde_json::{Value, json};
 
-use crate::args::{CompareArguments, Output};
+use crate::args::{FeaturesCompareArguments, Output};
 use crate::exit::{Ended, Failure};
 use crate::out::{Out, grouped};
 
@@ -12,8 +12,8 @@ use crate::out::{Out, grouped};
 ///
 /// # Errors
 /// A file cannot be read, or they are not of the same transactions.
-pub fn run(arguments: &CompareArguments, output: Output) -> Result<Ended, Failure> {
-    let CompareArguments { raw, published, ties } = arguments;
+pub fn run(arguments: &FeaturesCompareArguments, output: Output) -> Result<Ended, Failure> {
+    let FeaturesCompareArguments { raw, published, ties } = arguments;
     let outcome = compare::handbook(raw, published, ties.as_deref()).map_err(refused)?;
     let mut out = Out::new();
     match output {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   a file, or what features.set names ─▶ check, list, explain
+//!   control.sock of a running engine ◀══▶ get, backfill, digest
 //! ```
 //!
 //! Invariant: a set that is refused is refused as a configuration is: every finding with its place, exit code 3.
@@ -10,16 +11,24 @@ pub(in crate::commands) mod check;
 mod explain;
 mod list;
 
+mod backfill;
+mod digest;
+mod get;
+
+mod compare;
+
 use std::path::PathBuf;
 
 use pinion_features::FeatureSet;
 use pinion_features::set::schema::json_schema;
 use pinion_node::Config;
+use pinion_node::admin::{AdminError, Client, Standing};
+use pinion_replay::import::time::format_time;
 
-use crate::args::{FeatureSetArguments, FeaturesCommand, Output};
+use crate::args::{EngineArguments, FeatureSetArguments, FeaturesCommand, Output};
 use crate::configuration;
 use crate::exit::{Ended, Failure};
-use crate::out::Out;
+use crate::out::{Out, grouped, span};
 
 /// Does it.
 ///
@@ -31,6 +40,10 @@ pub fn run(command: &FeaturesCommand, output: Output) -> Result<Ended, Failure> 
         FeaturesCommand::List(arguments) => list::run(arguments, output),
         FeaturesCommand::Explain { name, set } => explain::run(name, set, output),
         FeaturesCommand::Schema => print_schema(),
+        FeaturesCommand::Get(arguments) => get::run(arguments, output),
+        FeaturesCommand::Backfill(arguments) => backfill::run(arguments, output),
+        FeaturesCommand::Digest(arguments) => digest::run(arguments, output),
+        FeaturesCommand::Compare(arguments) => compare::run(arguments, output),
     }
 }
 
@@ -59,4 +72,43 @@ fn open(arguments: &FeatureSetArguments) -> Result<(Config, SetFile), Failure> {
     let (config, set) = configuration::load_with_set(&arguments.configuration)?;
     let path = config.features.locate_set().map_err(Failure::could_not)?;
     Ok((config, SetFile { path, set }))
+}
+
+/// The configuration with the folder of the engine that was asked for.
+fn config_of(arguments: &EngineArguments) -> Result<Config, Failure> {
+    let mut config = configuration::load(&arguments.configuration)?;
+    if let Some(dir) = &arguments.dir {
+        config.engine.dir.clone_from(dir);
+    }
+    Ok(config)
+}
+
+/// Connects to the engine.
+fn connect(config: &Config) -> Result<Client, Failure> {
+    Client::connect(&config.engine.dir).map_err(unanswered)
+}
+
+fn unanswered(error: AdminError) -> Failure {
+    match error {
+        AdminError::NotRunning { path, source } => {
+            let path = path.display();
+            Failure::could_not(format!("no engine answers at {path}: {source}"))
+        }
+        _ => Failure::could_not(error),
+    }
+}
+
+/// Where the replica stands, for people; `behind_ns` of event time behind the engine, if that is known.
+fn standing_words(standing: &Standing, behind_ns: Option<i64>) -> String {
+    let newest = match standing.event_ns {
+        0 => "no transaction yet".to_owned(),
+        event_ns => format!("newest event {}", format_time(event_ns)),
+    };
+    let behind = behind_ns.map(|ns| format!(" and {} of event time", span(ns)));
+    format!(
+        "replica at sequence {}, {newest}; behind the engine by {} events{}",
+        grouped(standing.sequence),
+        grouped(standing.lag_events),
+        behind.unwrap_or_default()
+    )
 }

@@ -1,0 +1,167 @@
+//! `pinion features get`: an entity's values in a running engine, and how fresh they are.
+//!
+//! Invariant: what is shown was read at one place of the payment lane, the sequence that is told with it.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use pinion_node::Config;
+use pinion_node::admin::{Answer, Client, EntityAnswer, Features, Request};
+use pinion_replay::import::time::format_time;
+use pinion_runtime::counters::Reader;
+use serde::Serialize;
+
+use super::{config_of, connect, standing_words, unanswered};
+use crate::args::{EntityName, FeaturesGetArguments, Output};
+use crate::exit::{Ended, Failure};
+use crate::out::{Out, span, table};
+use crate::signals;
+
+/// Clears a terminal and goes to its first line.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Prints them.
+///
+/// # Errors
+/// No engine answers.
+pub fn run(arguments: &FeaturesGetArguments, output: Output) -> Result<Ended, Failure> {
+    let request = request(&arguments.entities)?;
+    let config = config_of(&arguments.engine)?;
+    let mut client = connect(&config)?;
+    let Some(seconds) = arguments.watch else {
+        return show(&mut client, &request, &config, output);
+    };
+    let signal = signals::watch()?;
+    loop {
+        if output == Output::Text && io::stdout().is_terminal() {
+            print!("{CLEAR}");
+        }
+        show(&mut client, &request, &config, output)?;
+        if signal.wait(Duration::from_secs_f64(seconds)) {
+            return Ok(Ended::Well);
+        }
+    }
+}
+
+fn request(entities: &[EntityName]) -> Result<Request, Failure> {
+    let mut entity = BTreeMap::new();
+    for EntityName { kind, name } in entities {
+        let kind = kind.name();
+        if entity.insert(kind.to_owned(), name.clone()).is_some() {
+            return Err(Failure::could_not(format!(
+                "--entity {kind} is given twice, expected each kind once"
+            )));
+        }
+    }
+    Ok(Request::FeaturesGet {
+        entity,
+        as_of_ns: None,
+    })
+}
+
+/// Asks once.
+fn show(client: &mut Client, request: &Request, config: &Config, output: Output) -> Result<Ended, Failure> {
+    let answer = client.ask(request, |_| ()).map_err(unanswered)?;
+    let Answer::Features(features) = answer else {
+        return Err(Failure::could_not("the engine answered another question"));
+    };
+    let behind_ns = behind_ns(config, &features);
+    let mut out = Out::new();
+    match output {
+        Output::Json => out.json(&Shown {
+            behind_ns,
+            features: &features,
+        })?,
+        Output::Text => lines(&features, behind_ns)
+            .iter()
+            .try_for_each(|line| out.line(line))?,
+    }
+    out.flush()?;
+    let unknown: Vec<&EntityAnswer> = features.entities.iter().filter(|one| !one.is_known).collect();
+    for EntityAnswer { kind, name, .. } in &unknown {
+        eprintln!(
+            "the engine does not know {kind} {name}: no event named it, or it made room for a newer one"
+        );
+    }
+    Ok(if unknown.is_empty() {
+        Ended::Well
+    } else {
+        Ended::WithFindings
+    })
+}
+
+/// An answer, and how far the replica is behind the engine in event time.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    features: &'a Features,
+    behind_ns: Option<i64>,
+}
+
+/// Event time that the engine has seen and the replica has not. None: the engine's counters cannot be read.
+fn behind_ns(config: &Config, features: &Features) -> Option<i64> {
+    let counters = Reader::open(config.engine.counters_path()).ok()?;
+    let list = counters.list();
+    let (_, watermark_ns) = list.iter().find(|(label, _)| label == "features.watermark_ns")?;
+    Some(
+        (*watermark_ns as i64)
+            .saturating_sub(features.replica.event_ns)
+            .max(0),
+    )
+}
+
+fn lines(features: &Features, behind_ns: Option<i64>) -> Vec<String> {
+    let mut lines: Vec<String> = features
+        .entities
+        .iter()
+        .filter(|one| one.is_known)
+        .map(|one| entity_line(one, features.as_of_ns))
+        .collect();
+    if !lines.is_empty() {
+        lines.push(String::new());
+        lines.extend(value_lines(features));
+        lines.push(String::new());
+    }
+    let set = &features.set;
+    lines.push(format!(
+        "set {} version {}, hash {}",
+        set.name, set.version, set.hash
+    ));
+    lines.push(standing_words(&features.replica, behind_ns));
+    lines
+}
+
+fn entity_line(entity: &EntityAnswer, as_of_ns: i64) -> String {
+    let newest = match entity.newest_ns {
+        Some(newest_ns) => format!(
+            "newest event {}, {} before the newest of all",
+            format_time(newest_ns),
+            span(as_of_ns.saturating_sub(newest_ns))
+        ),
+        None => "no feature of the set is over its events".to_owned(),
+    };
+    format!("{} {}: {newest}", entity.kind, entity.name)
+}
+
+/// Feature, slot and value to the right of each other, then the unit.
+fn value_lines(features: &Features) -> Vec<String> {
+    if features.slots.is_empty() {
+        return vec!["no feature of the set is over these alone".to_owned()];
+    }
+    let heading = ["feature", "slot", "value"].map(str::to_owned).to_vec();
+    let row =
+        |name: &str, index: usize, value: f32| vec![name.to_owned(), index.to_string(), value.to_string()];
+    let slots = features.slots.iter();
+    let rows: Vec<_> = [heading]
+        .into_iter()
+        .chain(slots.map(|slot| row(&slot.name, slot.index, slot.value)))
+        .collect();
+    let units = ["unit"]
+        .into_iter()
+        .chain(features.slots.iter().map(|slot| slot.unit.as_str()));
+    let lines = table(&rows).into_iter().zip(units);
+    lines
+        .map(|(line, unit)| format!("{line}  {unit}").trim_end().to_owned())
+        .collect()
+}
