@@ -22,7 +22,7 @@ pub fn run(arguments: &EngineArguments, output: Output) -> Result<Ended, Failure
         Output::Json => out.json(&digest)?,
         Output::Text => {
             out.line(&digest.digest)?;
-            out.line(standing_words(&digest.replica, None))?;
+            out.line(standing_words(&digest.replica))?;
         }
     }
     out.flush()?;

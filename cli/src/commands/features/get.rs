@@ -6,11 +6,8 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use pinion_node::Config;
 use pinion_node::admin::{Answer, Client, EntityAnswer, Features, Request};
 use pinion_replay::import::time::format_time;
-use pinion_runtime::counters::Reader;
-use serde::Serialize;
 
 use super::{config_of, connect, standing_words, unanswered};
 use crate::args::{EntityName, FeaturesGetArguments, Output};
@@ -27,17 +24,16 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// No engine answers.
 pub fn run(arguments: &FeaturesGetArguments, output: Output) -> Result<Ended, Failure> {
     let request = request(&arguments.entities)?;
-    let config = config_of(&arguments.engine)?;
-    let mut client = connect(&config)?;
+    let mut client = connect(&config_of(&arguments.engine)?)?;
     let Some(seconds) = arguments.watch else {
-        return show(&mut client, &request, &config, output);
+        return show(&mut client, &request, output);
     };
     let signal = signals::watch()?;
     loop {
         if output == Output::Text && io::stdout().is_terminal() {
             print!("{CLEAR}");
         }
-        show(&mut client, &request, &config, output)?;
+        show(&mut client, &request, output)?;
         if signal.wait(Duration::from_secs_f64(seconds)) {
             return Ok(Ended::Well);
         }
@@ -61,28 +57,24 @@ fn request(entities: &[EntityName]) -> Result<Request, Failure> {
 }
 
 /// Asks once.
-fn show(client: &mut Client, request: &Request, config: &Config, output: Output) -> Result<Ended, Failure> {
+fn show(client: &mut Client, request: &Request, output: Output) -> Result<Ended, Failure> {
     let answer = client.ask(request, |_| ()).map_err(unanswered)?;
     let Answer::Features(features) = answer else {
         return Err(Failure::could_not("the engine answered another question"));
     };
-    let behind_ns = behind_ns(config, &features);
     let mut out = Out::new();
     match output {
-        Output::Json => out.json(&Shown {
-            behind_ns,
-            features: &features,
-        })?,
-        Output::Text => lines(&features, behind_ns)
-            .iter()
-            .try_for_each(|line| out.line(line))?,
+        Output::Json => out.json(&features)?,
+        Output::Text => lines(&features).iter().try_for_each(|line| out.line(line))?,
     }
     out.flush()?;
     let unknown: Vec<&EntityAnswer> = features.entities.iter().filter(|one| !one.is_known).collect();
+    let why = match features.replica.lag_events {
+        0 => "no event named it, or it made room for a newer one",
+        _ => "no event named it, or the replica has not come to it yet",
+    };
     for EntityAnswer { kind, name, .. } in &unknown {
-        eprintln!(
-            "the engine does not know {kind} {name}: no event named it, or it made room for a newer one"
-        );
+        eprintln!("{kind} {name} is not known: {why}");
     }
     Ok(if unknown.is_empty() {
         Ended::Well
@@ -91,27 +83,7 @@ fn show(client: &mut Client, request: &Request, config: &Config, output: Output)
     })
 }
 
-/// An answer, and how far the replica is behind the engine in event time.
-#[derive(Serialize)]
-struct Shown<'a> {
-    #[serde(flatten)]
-    features: &'a Features,
-    behind_ns: Option<i64>,
-}
-
-/// Event time that the engine has seen and the replica has not. None: the engine's counters cannot be read.
-fn behind_ns(config: &Config, features: &Features) -> Option<i64> {
-    let counters = Reader::open(config.engine.counters_path()).ok()?;
-    let list = counters.list();
-    let (_, watermark_ns) = list.iter().find(|(label, _)| label == "features.watermark_ns")?;
-    Some(
-        (*watermark_ns as i64)
-            .saturating_sub(features.replica.event_ns)
-            .max(0),
-    )
-}
-
-fn lines(features: &Features, behind_ns: Option<i64>) -> Vec<String> {
+fn lines(features: &Features) -> Vec<String> {
     let mut lines: Vec<String> = features
         .entities
         .iter()
@@ -128,7 +100,7 @@ fn lines(features: &Features, behind_ns: Option<i64>) -> Vec<String> {
         "set {} version {}, hash {}",
         set.name, set.version, set.hash
     ));
-    lines.push(standing_words(&features.replica, behind_ns));
+    lines.push(standing_words(&features.replica));
     lines
 }
 

@@ -98,17 +98,19 @@ fn unanswered(error: AdminError) -> Failure {
     }
 }
 
-/// Where the replica stands, for people; `behind_ns` of event time behind the engine, if that is known.
-fn standing_words(standing: &Standing, behind_ns: Option<i64>) -> String {
+/// Where the replica stands, for people.
+fn standing_words(standing: &Standing) -> String {
     let newest = match standing.event_ns {
         0 => "no transaction yet".to_owned(),
         event_ns => format!("newest event {}", format_time(event_ns)),
     };
-    let behind = behind_ns.map(|ns| format!(" and {} of event time", span(ns)));
+    let behind = match standing.event_ns {
+        0 => String::new(),
+        _ => format!(" and {} of event time", span(standing.lag_ns)),
+    };
     format!(
-        "replica at sequence {}, {newest}; behind the engine by {} events{}",
+        "replica at sequence {}, {newest}; behind the engine by {} events{behind}",
         grouped(standing.sequence),
-        grouped(standing.lag_events),
-        behind.unwrap_or_default()
+        grouped(standing.lag_events)
     )
 }
