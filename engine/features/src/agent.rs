@@ -75,6 +75,8 @@ pub struct FeatureAgent {
     swap: Option<(Box<Swap>, u32)>,
     /// What could not be retired yet.
     leaving: Option<FeatureRetired>,
+    /// The copy ends because its reader has all it needs, not because its ring was full.
+    is_copy_unread: bool,
     counters: FeaturesCounters,
     batch_max: usize,
 }
@@ -106,6 +108,7 @@ impl FeatureAgent {
         config.validate()?;
         let counters = FeaturesCounters::new(counters);
         counters.set_hash.set(store.set_hash());
+        counters.show(&store);
         Ok(Self {
             input,
             output,
@@ -118,6 +121,7 @@ impl FeatureAgent {
             control,
             swap: None,
             leaving: None,
+            is_copy_unread: false,
             counters,
             batch_max: config.batch_max as usize,
         })
@@ -135,7 +139,7 @@ impl FeatureAgent {
         }
         self.retire_leaving();
         if self.serving.is_copy_broken {
-            self.counters.copy_overflows.increment();
+            self.counters.copy_overflows.add(u64::from(!self.is_copy_unread));
             self.end_copy();
         }
         if self.leaving.is_some() {
@@ -168,6 +172,7 @@ impl FeatureAgent {
 
     fn end_copy(&mut self) {
         self.serving.is_copy_broken = false;
+        self.is_copy_unread = false;
         if let Some(ring) = self.serving.copy.take() {
             self.leave(FeatureRetired::Copy(ring));
         }
@@ -189,8 +194,10 @@ impl FeatureAgent {
             std::mem::swap(&mut *self.serving.store, &mut swap.store);
             self.counters.swaps.increment();
             self.counters.set_hash.set(self.serving.store.set_hash());
+            self.counters.show(&self.serving.store);
             // Nobody reads the copy any more; the ring leaves when the old store has left.
-            self.serving.is_copy_broken = self.serving.copy.is_some();
+            self.is_copy_unread = self.serving.copy.is_some();
+            self.serving.is_copy_broken = self.is_copy_unread;
         } else {
             self.counters.swaps_refused.increment();
         }

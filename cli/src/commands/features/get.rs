@@ -111,7 +111,7 @@ fn entity_line(entity: &EntityAnswer, as_of_ns: i64) -> String {
             format_time(newest_ns),
             span(as_of_ns.saturating_sub(newest_ns))
         ),
-        None => "no feature of the set is over its events".to_owned(),
+        None => "no event of it is held".to_owned(),
     };
     format!("{} {}: {newest}", entity.kind, entity.name)
 }
@@ -119,7 +119,8 @@ fn entity_line(entity: &EntityAnswer, as_of_ns: i64) -> String {
 /// Feature, slot and value to the right of each other, then the unit.
 fn value_lines(features: &Features) -> Vec<String> {
     if features.slots.is_empty() {
-        return vec!["no feature of the set is over these alone".to_owned()];
+        let kinds: Vec<&str> = features.entities.iter().map(|one| one.kind.as_str()).collect();
+        return vec![format!("the set has no feature over {}", kinds.join(" and "))];
     }
     let heading = ["feature", "slot", "value"].map(str::to_owned).to_vec();
     let row =
