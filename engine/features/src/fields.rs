@@ -49,6 +49,7 @@ pub(crate) fn dense(payment: &PaymentRecord, entity: Entity) -> u32 {
 }
 
 /// The dense ids of all entities, in the order of [`Entity::ALL`].
+#[inline]
 pub(crate) fn all_dense(payment: &PaymentRecord) -> [u32; ENTITIES] {
     Entity::ALL.map(|entity| dense(payment, entity))
 }
@@ -77,7 +78,7 @@ pub(crate) fn number(payment: &PaymentRecord, field: Field) -> i64 {
 }
 
 /// Whether an event is one of those that a stream is over.
-#[inline]
+#[inline(always)]
 pub(crate) fn belongs(payment: &PaymentRecord, stream: &Stream) -> bool {
     let kind = match stream.event {
         EventKind::Transaction => payment_kind::TRANSACTION,

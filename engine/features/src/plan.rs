@@ -123,9 +123,11 @@ pub(crate) enum Formula {
 /// A step from totals alone: numbers are those of [`crate::timelines::Timelines::add_newest`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShortStep {
-    pub(crate) slot: usize,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    pub(crate) slot: u8,
+    pub(crate) start: u8,
+    pub(crate) end: u8,
+    /// Whether it starts or ends elsewhere than the step before it.
+    pub(crate) is_other_window: bool,
     pub(crate) formula: ShortFormula,
 }
 
@@ -133,8 +135,8 @@ pub(crate) struct ShortStep {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ShortFormula {
     Count,
-    Sum(usize),
-    Mean(usize),
+    Sum(u8),
+    Mean(u8),
     Rate(f64),
 }
 
@@ -147,17 +149,28 @@ impl ShortStep {
         };
         let formula = match step.formula {
             Formula::Count => ShortFormula::Count,
-            Formula::Sum(column) => ShortFormula::Sum(column),
-            Formula::Mean(column) => ShortFormula::Mean(column),
+            Formula::Sum(column) => ShortFormula::Sum(u8::try_from(column).ok()?),
+            Formula::Mean(column) => ShortFormula::Mean(u8::try_from(column).ok()?),
             Formula::Rate(units) => ShortFormula::Rate(units),
             _ => return None,
         };
         Some(Self {
-            slot: step.slot,
-            start,
-            end: NOW + step.end,
+            slot: u8::try_from(step.slot).ok()?,
+            start: u8::try_from(start).ok()?,
+            end: u8::try_from(NOW + step.end).ok()?,
+            is_other_window: true,
             formula,
         })
+    }
+
+    /// All of `steps`, unless one needs more than totals.
+    fn all_of(steps: &[Step]) -> Option<Vec<Self>> {
+        let mut short: Vec<Self> = steps.iter().map(Self::of).collect::<Option<_>>()?;
+        for index in 1..short.len() {
+            let [a, b] = [short[index - 1], short[index]];
+            short[index].is_other_window = (a.start, a.end) != (b.start, b.end);
+        }
+        Some(short)
     }
 }
 
@@ -200,8 +213,7 @@ impl Plan {
         }
         for stream in &mut plan.streams {
             if stream.before.is_empty() {
-                let short: Option<Vec<_>> = stream.after.iter().map(ShortStep::of).collect();
-                stream.short = short.unwrap_or_default();
+                stream.short = ShortStep::all_of(&stream.after).unwrap_or_default();
             }
         }
         plan

@@ -9,7 +9,7 @@ use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
 use crate::fields;
 use crate::plan::{Formula, Moments, ShortFormula, ShortStep, Start, Step, Stream};
 use crate::sketch::Union;
-use crate::timelines::{Edge, NOW, Timelines, Totals};
+use crate::timelines::{Edge, SUMS_MAX, TOTALS_MAX, Timelines, Totals};
 
 /// Memory that is used while reading.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Scratch {
     /// Numbers of the stream's edges; the first is that of now.
     pub(crate) numbers: Vec<u32>,
     /// Totals at the same places, where the short way was gone: see [`Timelines::add_newest`].
-    pub(crate) totals: Vec<Totals>,
+    pub(crate) totals: [Totals; TOTALS_MAX],
     union: Union,
 }
 
@@ -25,7 +25,7 @@ impl Scratch {
     pub(crate) fn new(edges_max: usize) -> Self {
         Self {
             numbers: vec![0; 1 + edges_max],
-            totals: vec![Totals::default(); NOW + 1 + edges_max],
+            totals: [Totals::default(); TOTALS_MAX],
             union: Union::new(),
         }
     }
@@ -51,22 +51,35 @@ pub(crate) fn read_all(
 
 /// As [`read_all`], from the totals that the short way has left.
 #[inline]
-pub(crate) fn read_totals(steps: &[ShortStep], totals: &[Totals], vector: &mut [f32; FEATURES_MAX]) {
+pub(crate) fn read_totals(
+    steps: &[ShortStep],
+    totals: &[Totals; TOTALS_MAX],
+    vector: &mut [f32; FEATURES_MAX],
+) {
+    let (mut count, mut sums) = (0.0, [0.0; SUMS_MAX]);
     for step in steps {
-        let (start, end) = (&totals[step.start], &totals[step.end]);
-        let count = f64::from(end.count.wrapping_sub(start.count));
-        let sum = |column: usize| end.sums[column].wrapping_sub(start.sums[column]) as i64 as f64;
+        if step.is_other_window {
+            // All indices are in range; a remainder that changes nothing says so to the compiler.
+            let start = &totals[usize::from(step.start) % TOTALS_MAX];
+            let end = &totals[usize::from(step.end) % TOTALS_MAX];
+            count = f64::from(end.count.wrapping_sub(start.count));
+            for (sum, (end, start)) in sums.iter_mut().zip(end.sums.iter().zip(&start.sums)) {
+                *sum = end.wrapping_sub(*start) as i64 as f64;
+            }
+        }
+        let slot = &mut vector[usize::from(step.slot) % FEATURES_MAX];
         let value = match step.formula {
-            ShortFormula::Count => count,
-            ShortFormula::Sum(column) => sum(column),
-            ShortFormula::Mean(column) => sum(column) / count.max(1.0),
-            ShortFormula::Rate(units) => count / units,
+            ShortFormula::Count => count as f32,
+            ShortFormula::Sum(column) => sums[usize::from(column) % SUMS_MAX] as f32,
+            ShortFormula::Mean(column) => {
+                // Whether a window is empty is a matter of chance, so nothing branches on it.
+                let mean = (sums[usize::from(column) % SUMS_MAX] / count.max(1.0)) as f32;
+                let bits = [mean.to_bits(), slot.to_bits()];
+                f32::from_bits(bits[usize::from(count == 0.0)])
+            }
+            ShortFormula::Rate(units) => (count / units) as f32,
         };
-        // Whether a window is empty is a matter of chance, so nothing branches on it.
-        let is_missing = count == 0.0 && matches!(step.formula, ShortFormula::Mean(_));
-        let slot = &mut vector[step.slot];
-        let bits = [(value as f32).to_bits(), slot.to_bits()];
-        *slot = f32::from_bits(bits[usize::from(is_missing)]);
+        *slot = value;
     }
 }
 

@@ -582,7 +582,7 @@ fn effective(timelines: &Timelines, row: u32, event_ns: i64, lateness_ns: i64) -
 }
 
 /// What a stream keeps of an event.
-#[inline]
+#[inline(always)]
 fn entry<'a>(stream: &Stream, at_ns: i64, payment: &PaymentRecord, values: &'a mut [i64]) -> Entry<'a> {
     for (value, &field) in values.iter_mut().zip(&stream.values) {
         *value = fields::value(payment, field);

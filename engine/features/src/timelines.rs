@@ -48,6 +48,18 @@ const HALF_LIVES_MAX: f64 = 1000.0;
 /// Columns of sums that the short way can keep.
 pub const SUMS_MAX: usize = 2;
 
+/// Entries that the short way gives up at a time.
+const GIVEN_UP_MAX: u32 = 2;
+
+/// Edges that the short way can keep: three words of cursors.
+const EDGES_SHORT_MAX: usize = 6;
+
+/// Totals that the short way leaves.
+pub const TOTALS_MAX: usize = NOW + 1 + EDGES_SHORT_MAX;
+
+/// Events before this go the long way, so that the time before an edge needs no look at the end of the numbers.
+const SHORT_NS_MIN: i64 = i64::MIN / 2;
+
 /// Index of the totals of all events among those of [`Timelines::add_newest`]; those before it are zero.
 pub const NOW: usize = 1;
 
@@ -258,6 +270,8 @@ pub struct Timelines {
     row_words: usize,
     entities_max: u32,
     events_max: u32,
+    /// Of each of the first edges.
+    before_ns: [i64; EDGES_SHORT_MAX],
     rows: Words,
     pool: Words,
     account: Words,
@@ -287,6 +301,12 @@ impl Timelines {
         // One more word holds the time of the newest event that was given up.
         row_words += 3 * shape.decays.len() + usize::from(shape.keeps_base);
         let row_words = row_words.next_multiple_of(8);
+        let mut before_ns = [0; EDGES_SHORT_MAX];
+        for (before_ns, edge) in before_ns.iter_mut().zip(&shape.edges) {
+            if let Edge::Before(edge_ns) = edge {
+                *before_ns = *edge_ns;
+            }
+        }
         let folded = shape.is_distinct.then(|| Box::new(folds(&shape, sizes)));
         Self {
             rows: Words::zeroed(row_words * sizes.entities_max as usize),
@@ -300,6 +320,7 @@ impl Timelines {
             row_words,
             entities_max: sizes.entities_max,
             events_max: sizes.events_max,
+            before_ns,
             folded,
         }
     }
@@ -423,12 +444,14 @@ impl Timelines {
         let place = |number: u32| (extent + (number & mask)) as usize * self.entry_words;
         let tail = place(self.tail(row));
         self.pool.prefetch(tail);
-        self.pool.prefetch(tail + self.entry_words - 1);
+        // In a full ring the oldest entries stand there.
+        self.pool
+            .prefetch(tail + GIVEN_UP_MAX as usize * self.entry_words - 1);
         for edge in 0..self.shape.edges.len() {
-            // The entry at the cursor and the one after it, to which the cursor will mostly move.
+            // The entry at the cursor and the two after it, to one of which it will mostly move.
             let entry = place(self.cursor(row, edge));
             self.pool.prefetch(entry);
-            self.pool.prefetch(entry + 2 * self.entry_words - 1);
+            self.pool.prefetch(entry + 3 * self.entry_words - 1);
         }
     }
 
@@ -509,88 +532,118 @@ impl Timelines {
         self.raise_totals(row, entry);
     }
 
-    /// Whether [`Self::add_newest`] can do anything: exact, at most [`SUMS_MAX`] columns, which are sums, and
-    /// rows of one line.
+    /// Whether [`Self::add_newest`] can do anything: exact, one to three words of cursors and sums, windows that
+    /// slide.
     pub fn has_short_way(&self) -> bool {
-        let columns = &self.shape.columns;
+        let (columns, edges) = (&self.shape.columns, &self.shape.edges);
+        let is_sum = |(index, of): (usize, &ColumnOf)| of.column == Column::Sum && of.value == index;
         self.shape.bucket_ns == 0
             && self.row_words == LINE_WORDS
             && columns.len() <= SUMS_MAX
-            && columns.iter().all(|of| of.column == Column::Sum)
+            && columns.iter().enumerate().all(is_sum)
+            && !edges.is_empty()
+            && edges.iter().all(|edge| matches!(edge, Edge::Before(_)))
     }
 
-    /// Adds an event that is the newest of its entity. Writes the totals after it to `totals[NOW]`, and those
-    /// before each edge to the ones behind. `false`: nothing was changed, and the long way must be gone.
+    /// Adds an event that is the newest of its entity, where there [is a short way](Self::has_short_way). Writes
+    /// the totals after it to `totals[NOW]`, and those before each edge to the ones behind. `false`: nothing was
+    /// changed, and the long way must be gone.
     ///
     /// It leaves what [`Self::advance`] and [`Self::insert`] would, after one pass over the row.
     ///
-    /// Cost: one load per edge and per entry that left a window, and the words of an entry.
+    /// Cost: two loads per edge, which do not wait for each other, and the words of an entry.
     #[inline]
     pub fn add_newest(
         &mut self,
         entity: u32,
         entry: &Entry<'_>,
         lateness_ns: i64,
-        totals: &mut [Totals],
-    ) -> bool {
-        match self.shape.columns.len() {
-            0 => self.add_newest_of::<2>(entity, entry, lateness_ns, totals),
-            1 => self.add_newest_of::<3>(entity, entry, lateness_ns, totals),
-            SUMS_MAX => self.add_newest_of::<4>(entity, entry, lateness_ns, totals),
-            _ => false,
-        }
-    }
-
-    /// As [`Self::add_newest`], with entries of `WORDS` words.
-    #[inline]
-    fn add_newest_of<const WORDS: usize>(
-        &mut self,
-        entity: u32,
-        entry: &Entry<'_>,
-        lateness_ns: i64,
-        totals: &mut [Totals],
+        totals: &mut [Totals; TOTALS_MAX],
     ) -> bool {
         let row = &self.rows.as_chunks::<LINE_WORDS>().0[entity as usize];
         let newest_ns = (row[NEWEST] as i64).max(row[CURSORS_AT] as i64);
         let len = ring_len(row);
-        if len == 0 || entry.time_ns < newest_ns {
+        if len < EXTENT_LEN_MIN || entry.time_ns < newest_ns.max(SHORT_NS_MIN) {
             return false;
         }
         if (row[SPAN] >> 32) as u32 - row[SPAN] as u32 == len {
-            self.make_room(entity, entry.time_ns.saturating_sub(lateness_ns));
+            let settled_ns = entry.time_ns.saturating_sub(lateness_ns);
+            if !self.give_up_oldest(entity, settled_ns) {
+                self.make_room(entity, settled_ns);
+            }
         }
+        match (self.shape.columns.len(), self.shape.edges.len()) {
+            (0, 1) => self.push::<2, 1>(entity, entry, totals),
+            (0, 2) => self.push::<2, 2>(entity, entry, totals),
+            (0, 3) => self.push::<2, 3>(entity, entry, totals),
+            (0, 4) => self.push::<2, 4>(entity, entry, totals),
+            (0, 5) => self.push::<2, 5>(entity, entry, totals),
+            (0, 6) => self.push::<2, 6>(entity, entry, totals),
+            (1, 1) => self.push::<3, 1>(entity, entry, totals),
+            (1, 2) => self.push::<3, 2>(entity, entry, totals),
+            (1, 3) => self.push::<3, 3>(entity, entry, totals),
+            (1, 4) => self.push::<3, 4>(entity, entry, totals),
+            (2, 1) => self.push::<4, 1>(entity, entry, totals),
+            (2, 2) => self.push::<4, 2>(entity, entry, totals),
+            _ => unreachable!("there is no short way"),
+        }
+        true
+    }
+
+    /// Gives up one entry that no window can reach any more, or some: those that stand where the next events
+    /// will, so that no other line is touched. `false`: there is none, or it must be added to what is kept.
+    #[inline]
+    fn give_up_oldest(&mut self, entity: u32, settled_ns: i64) -> bool {
+        let row = self.row(entity);
+        let (head, tail) = (self.head(row), self.tail(row));
+        if self.shape.keeps_base || self.shape.last.is_some() || tail >= NUMBER_MAX {
+            return false;
+        }
+        let expired_ns = settled_ns.saturating_sub(self.shape.reach_ns);
+        let oldest = head..head + GIVEN_UP_MAX;
+        let count = oldest
+            .filter(|&number| self.time(row, number) <= expired_ns)
+            .count();
+        self.set_span(row, head + count as u32, tail);
+        count > 0
+    }
+
+    /// Adds an event behind all others; there is room. Entries have `WORDS` words.
+    #[inline]
+    fn push<const WORDS: usize, const EDGES: usize>(
+        &mut self,
+        entity: u32,
+        entry: &Entry<'_>,
+        totals: &mut [Totals; TOTALS_MAX],
+    ) {
         let row = &mut self.rows.as_chunks_mut::<LINE_WORDS>().0[entity as usize];
         let (first, len) = (row[EXTENT] as u32 as usize, ring_len(row) as usize);
         let ring = &mut self.pool.as_chunks_mut::<WORDS>().0[first..first + len];
-        let edges = &self.shape.edges;
-        let new = &mut ring[(row[SPAN] >> 32) as usize & (len - 1)];
+        let (head, newest) = (row[SPAN] as u32, (row[SPAN] >> 32) as u32);
+        row[SPAN] += 1 << 32;
+        row[NEWEST] = entry.time_ns as u64;
+        row[CURSORS_AT] = entry.time_ns as u64;
+        let new = &mut ring[newest as usize & (len - 1)];
         new[TIME] = entry.time_ns as u64;
         new[COUNT_BEFORE] = u64::from(entry.aux) << 32 | row[COUNT];
         row[COUNT] = u64::from((row[COUNT] as u32).wrapping_add(1));
         totals[NOW].count = row[COUNT] as u32;
-        let columns = self.shape.columns.iter();
-        for (index, (of, at)) in columns.zip(CURSORS + edges.len().div_ceil(2)..).enumerate() {
-            new[COLUMNS + index] = row[at];
-            row[at] = row[at].wrapping_add(entry.values[of.value] as u64);
-            totals[NOW].sums[index] = row[at];
+        for column in 0..WORDS - COLUMNS {
+            let sum = &mut row[CURSORS + EDGES.div_ceil(2) + column];
+            new[COLUMNS + column] = *sum;
+            *sum = sum.wrapping_add(entry.values[column] as u64);
+            totals[NOW].sums[column] = *sum;
         }
-        row[NEWEST] = entry.time_ns as u64;
-        row[CURSORS_AT] = entry.time_ns as u64;
-        let (head, newest) = (row[SPAN] as u32, (row[SPAN] >> 32) as u32);
-        row[SPAN] += 1 << 32;
-        let pairs = edges.chunks(2).zip(totals[NOW + 1..].chunks_mut(2));
-        for (word, (edges, totals)) in row[CURSORS..].iter_mut().zip(pairs) {
-            let threshold_ns = edges[0].threshold_ns(entry.time_ns);
-            let span = ((*word as u32).max(head), newest);
-            let mut cursors = u64::from(move_on(ring, span, threshold_ns, &mut totals[0]));
-            if let ([_, edge], [_, totals]) = (edges, totals) {
-                let threshold_ns = edge.threshold_ns(entry.time_ns);
-                let span = (((*word >> 32) as u32).max(head), newest);
-                cursors |= u64::from(move_on(ring, span, threshold_ns, totals)) << 32;
-            }
-            *word = cursors;
+        let mut numbers = [0; EDGES_SHORT_MAX];
+        for edge in 0..EDGES {
+            let cursor = (row[CURSORS + edge / 2] >> (32 * (edge % 2))) as u32;
+            let threshold_ns = entry.time_ns - self.before_ns[edge];
+            let totals = &mut totals[NOW + 1 + edge];
+            numbers[edge] = move_on(ring, (cursor.max(head), newest), threshold_ns, totals);
         }
-        true
+        for word in 0..EDGES.div_ceil(2) {
+            row[CURSORS + word] = u64::from(numbers[2 * word + 1]) << 32 | u64::from(numbers[2 * word]);
+        }
     }
 
     /// Changes the value in a column of sums of the one event at `time_ns` with this tag. `None`: it is not
@@ -1262,11 +1315,10 @@ impl Timelines {
     }
 }
 
-/// Places of a row's ring, 0 if it has none.
+/// Places of a row's ring; fewer than [`EXTENT_LEN_MIN`] if it has none.
 #[inline]
 fn ring_len(row: &[u64; LINE_WORDS]) -> u32 {
-    let len = EXTENT_LEN_MIN >> 1 << (row[EXTENT] >> 32 & 0xFF);
-    if len < EXTENT_LEN_MIN { 0 } else { len }
+    EXTENT_LEN_MIN >> 1 << (row[EXTENT] >> 32 & 0xFF)
 }
 
 /// The number of the first entry from `number` on that is later than `threshold_ns`, which the newest is; notes
@@ -1280,19 +1332,32 @@ fn move_on<const WORDS: usize>(
 ) -> u32 {
     let entry = |number: u32| &ring[number as usize & (ring.len() - 1)];
     let is_before = |number: u32| entry(number)[TIME] as i64 <= threshold_ns;
-    // Mostly it is one of the next three. Which one is a matter of chance, so nothing branches on it.
-    number += u32::from(is_before(number)) + u32::from(is_before(newest.min(number + 1)));
-    let near = number.saturating_add(STEPS_MAX);
-    while is_before(number) {
-        number += 1;
-        if number == near {
-            number = partition(number, newest, is_before);
-        }
+    // Mostly it is one of the next four. Which one is a matter of chance, so nothing branches on it.
+    number += u32::from(is_before(number))
+        + u32::from(is_before(newest.min(number + 1)))
+        + u32::from(is_before(newest.min(number + 2)));
+    if is_before(number) {
+        number = move_far(ring, (number + 1, newest), threshold_ns);
     }
     let entry = entry(number);
     totals.count = entry[COUNT_BEFORE] as u32;
     totals.sums[..WORDS - COLUMNS].copy_from_slice(&entry[COLUMNS..]);
     number
+}
+
+/// As [`move_on`], from further away.
+#[cold]
+fn move_far<const WORDS: usize>(
+    ring: &[[u64; WORDS]],
+    (number, newest): (u32, u32),
+    threshold_ns: i64,
+) -> u32 {
+    let is_before = |number: u32| ring[number as usize & (ring.len() - 1)][TIME] as i64 <= threshold_ns;
+    let near = newest.min(number + STEPS_MAX);
+    match (number..near).find(|&number| !is_before(number)) {
+        Some(number) => number,
+        None => partition(near, newest, is_before),
+    }
 }
 
 /// Bit of a region's index that tells folded buckets from entries.

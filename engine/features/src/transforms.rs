@@ -36,6 +36,7 @@ fn log(value: i64) -> f32 {
     (logarithm * value.signum() as f64) as f32
 }
 
+#[inline(never)]
 fn write_cycle(since_ns: i64, len_ns: i64, slots: &mut [f32]) {
     let (sine, cosine) = sin_cos_turns(since_ns as f64 / len_ns as f64);
     slots[0] = sine as f32;
