@@ -126,8 +126,6 @@ pub(crate) struct ShortStep {
     pub(crate) slot: u8,
     pub(crate) start: u8,
     pub(crate) end: u8,
-    /// Whether it starts or ends elsewhere than the step before it.
-    pub(crate) is_other_window: bool,
     pub(crate) formula: ShortFormula,
 }
 
@@ -158,19 +156,8 @@ impl ShortStep {
             slot: u8::try_from(step.slot).ok()?,
             start: u8::try_from(start).ok()?,
             end: u8::try_from(NOW + step.end).ok()?,
-            is_other_window: true,
             formula,
         })
-    }
-
-    /// All of `steps`, unless one needs more than totals.
-    fn all_of(steps: &[Step]) -> Option<Vec<Self>> {
-        let mut short: Vec<Self> = steps.iter().map(Self::of).collect::<Option<_>>()?;
-        for index in 1..short.len() {
-            let [a, b] = [short[index - 1], short[index]];
-            short[index].is_other_window = (a.start, a.end) != (b.start, b.end);
-        }
-        Some(short)
     }
 }
 
@@ -213,7 +200,8 @@ impl Plan {
         }
         for stream in &mut plan.streams {
             if stream.before.is_empty() {
-                stream.short = ShortStep::all_of(&stream.after).unwrap_or_default();
+                let short: Option<Vec<_>> = stream.after.iter().map(ShortStep::of).collect();
+                stream.short = short.unwrap_or_default();
             }
         }
         plan

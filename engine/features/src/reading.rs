@@ -56,30 +56,27 @@ pub(crate) fn read_totals(
     totals: &[Totals; TOTALS_MAX],
     vector: &mut [f32; FEATURES_MAX],
 ) {
-    let (mut count, mut sums) = (0.0, [0.0; SUMS_MAX]);
     for step in steps {
-        if step.is_other_window {
-            // All indices are in range; a remainder that changes nothing says so to the compiler.
-            let start = &totals[usize::from(step.start) % TOTALS_MAX];
-            let end = &totals[usize::from(step.end) % TOTALS_MAX];
-            count = f64::from(end.count.wrapping_sub(start.count));
-            for (sum, (end, start)) in sums.iter_mut().zip(end.sums.iter().zip(&start.sums)) {
-                *sum = end.wrapping_sub(*start) as i64 as f64;
-            }
-        }
+        // All indices are in range; a remainder that changes nothing says so to the compiler.
+        let start = &totals[usize::from(step.start) % TOTALS_MAX];
+        let end = &totals[usize::from(step.end) % TOTALS_MAX];
         let slot = &mut vector[usize::from(step.slot) % FEATURES_MAX];
-        let value = match step.formula {
-            ShortFormula::Count => count as f32,
-            ShortFormula::Sum(column) => sums[usize::from(column) % SUMS_MAX] as f32,
+        let count = end.count.wrapping_sub(start.count);
+        let sum = |column: u8| {
+            let column = usize::from(column) % SUMS_MAX;
+            end.sums[column].wrapping_sub(start.sums[column]) as i64 as f64
+        };
+        *slot = match step.formula {
+            ShortFormula::Count => f64::from(count) as f32,
+            ShortFormula::Sum(column) => sum(column) as f32,
             ShortFormula::Mean(column) => {
                 // Whether a window is empty is a matter of chance, so nothing branches on it.
-                let mean = (sums[usize::from(column) % SUMS_MAX] / count.max(1.0)) as f32;
-                let bits = [mean.to_bits(), slot.to_bits()];
-                f32::from_bits(bits[usize::from(count == 0.0)])
+                let mean = (sum(column) / f64::from(count.max(1))) as f32;
+                let is_empty = u32::from(count == 0).wrapping_neg();
+                f32::from_bits(mean.to_bits() & !is_empty | slot.to_bits() & is_empty)
             }
-            ShortFormula::Rate(units) => (count / units) as f32,
+            ShortFormula::Rate(units) => (f64::from(count) / units) as f32,
         };
-        *slot = value;
     }
 }
 

@@ -442,16 +442,16 @@ impl Timelines {
         };
         let mask = extent_len(class) - 1;
         let place = |number: u32| (extent + (number & mask)) as usize * self.entry_words;
-        let tail = place(self.tail(row));
-        self.pool.prefetch(tail);
-        // In a full ring the oldest entries stand there.
-        self.pool
-            .prefetch(tail + GIVEN_UP_MAX as usize * self.entry_words - 1);
+        // In a full ring the oldest entries stand at the tail. An edge will mostly move to one of the two entries
+        // behind its cursor.
+        let ask = |number: u32, more: u32| {
+            self.pool.prefetch(place(number));
+            self.pool
+                .prefetch(place(number.wrapping_add(more)) + self.entry_words - 1);
+        };
+        ask(self.tail(row), GIVEN_UP_MAX - 1);
         for edge in 0..self.shape.edges.len() {
-            // The entry at the cursor and the two after it, to one of which it will mostly move.
-            let entry = place(self.cursor(row, edge));
-            self.pool.prefetch(entry);
-            self.pool.prefetch(entry + 3 * self.entry_words - 1);
+            ask(self.cursor(row, edge), 2);
         }
     }
 

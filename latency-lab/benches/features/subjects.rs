@@ -167,9 +167,8 @@ impl<const EDGES: usize> Lines<EDGES> {
         let at = entity as usize * ROW_WORDS;
         let row = &self.rows[at..at + ROW_WORDS];
         for number in &row[2..3 + EDGES] {
-            let entry = place(row, *number);
-            self.pool.prefetch(entry);
-            self.pool.prefetch(entry + 2 * ENTRY_WORDS - 1);
+            self.pool.prefetch(place(row, *number));
+            self.pool.prefetch(place(row, number + 1) + ENTRY_WORDS - 1);
         }
     }
 
