@@ -6,10 +6,10 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pinion_features::set::canonical;
-use pinion_features::{FeatureAgent, FeatureSet};
+use pinion_features::{FeatureAgent, FeatureCommand, FeatureControl, FeatureRetired, FeatureSet};
 use pinion_ingest::ByHand;
 use pinion_journal::{Entry, Identity, JournalAgent, Reader, recover};
 use pinion_node::admin::{Answer, Backfilled, Client, Request, Server};
@@ -20,7 +20,7 @@ use pinion_node::{Config, Replica, checkpoints};
 use pinion_publish::DecisionMark;
 use pinion_runtime::agent::Agent as _;
 use pinion_runtime::clock::Clock;
-use pinion_runtime::control;
+use pinion_runtime::control::{self, ConductorEnd};
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::latest::{Latest, latest};
@@ -53,13 +53,17 @@ struct Rig {
     mark: DecisionMark,
     /// The vector of each payment, with the hash of its set.
     vectors: Vec<(u64, [f32; FEATURES_MAX])>,
-    counters: Counters,
+    /// What the backfill asks of the agent passes through the test's hands.
+    commands: FeatureControl,
+    to_agent: ConductorEnd<FeatureCommand, FeatureRetired>,
+    /// So many rings come back at once, as if they had run full.
+    full_rings: u32,
     _server: Server,
     snapshotter: Snapshotter,
 }
 
 impl Rig {
-    fn start(folder: &Path, copies_max: usize) -> Self {
+    fn start(folder: &Path, full_rings: u32) -> Self {
         let config = config(folder);
         std::fs::create_dir_all(&config.engine.dir).unwrap();
         let (counters, faults) = (Counters::in_memory(256), ErrorLog::in_memory());
@@ -91,7 +95,7 @@ impl Rig {
             housekeeping: Housekeeping::default(),
             stop_max: Duration::from_secs(10),
             journal_id: checkpoints::journal_id(&config).unwrap().unwrap(),
-            copies_max,
+            copies_max: 1024,
             restored_sequence: None,
         };
         let clock = Clock::system();
@@ -101,7 +105,8 @@ impl Rig {
         let (to_features, events) = ring(1024);
         let (to_score, from_features) = ring(1024);
         let store = Box::new(feature_store(&config, &set).unwrap());
-        let (section, control) = (&config.features, Some(commands));
+        let (to_agent, of_agent) = control::channel(4);
+        let (section, control) = (&config.features, Some(of_agent));
         let features = FeatureAgent::new(section, store, 0, control, events, to_score, &counters).unwrap();
         Self {
             encoder: Encoder::new(),
@@ -116,7 +121,9 @@ impl Rig {
             progress,
             mark: DecisionMark::default(),
             vectors: Vec::new(),
-            counters,
+            commands,
+            to_agent,
+            full_rings,
             _server: server,
             snapshotter,
         }
@@ -132,6 +139,7 @@ impl Rig {
 
     /// One duty cycle of everything.
     fn turn(&mut self) {
+        self.pass_commands();
         self.features.do_work(1);
         let vectors = &mut self.vectors;
         self.from_features.read_batch(usize::MAX, |record| {
@@ -139,6 +147,20 @@ impl Rig {
         });
         while !self.journal.is_drained() {
             self.journal.do_work(1);
+        }
+    }
+
+    fn pass_commands(&mut self) {
+        match self.commands.next_command() {
+            Some(FeatureCommand::Copy(ring)) if self.full_rings > 0 => {
+                self.full_rings -= 1;
+                assert!(self.commands.retire(FeatureRetired::Copy(ring)).is_ok());
+            }
+            Some(command) => assert!(self.to_agent.send(command).is_ok()),
+            None => {}
+        }
+        while let Some(retired) = self.to_agent.next_retired() {
+            assert!(self.commands.retire(retired).is_ok());
         }
     }
 
@@ -185,23 +207,16 @@ impl Rig {
         })
     }
 
-    /// Takes `burst` payments, then waits a moment, until the backfill is through.
-    fn run_until_backfilled(&mut self, asked: JoinHandle<Result<Answer, String>>, burst: u64) -> Backfilled {
-        let mut burst = burst;
+    /// Takes payments, with a moment between them, until the backfill is through.
+    fn run_until_backfilled(&mut self, asked: JoinHandle<Result<Answer, String>>) -> Backfilled {
+        let started = Instant::now();
         while !asked.is_finished() {
-            self.run(self.mark.sequence + burst);
+            self.run(self.mark.sequence + 5);
             for _ in 0..5 {
                 self.turn();
                 std::thread::sleep(Duration::from_micros(500));
             }
-            if self
-                .counters
-                .value("backfill.retries")
-                .is_some_and(|count| count > 2)
-            {
-                burst = 1;
-            }
-            assert!(self.mark.sequence < 200_000, "the new set never catches up");
+            assert!(started.elapsed() < PATIENCE, "the new set never catches up");
         }
         match asked.join().unwrap().unwrap() {
             Answer::Backfilled(backfilled) => backfilled,
@@ -250,14 +265,14 @@ impl Rig {
 }
 
 /// Backfills while payments flow and compares every vector before and after.
-fn check(copies_max: usize, burst: u64, from: Option<(&str, i64)>) -> Backfilled {
+fn check(full_rings: u32, from: Option<(&str, i64)>) -> Backfilled {
     let folder = tempfile::tempdir().unwrap();
-    let mut lane = Rig::start(folder.path(), copies_max);
+    let mut lane = Rig::start(folder.path(), full_rings);
     lane.run(2_000);
     let former = lane.config.features.load_set().unwrap();
     let set = FeatureSet::load(&set_path("payments-attempts")).unwrap();
     let asked = lane.backfill("payments-attempts", from.map(|(day, _)| day));
-    let backfilled = lane.run_until_backfilled(asked, burst);
+    let backfilled = lane.run_until_backfilled(asked);
     lane.run(lane.mark.sequence + 500);
     let (of_former, _) = lane.expected(&former, None);
     let (of_set, digest) = lane.expected(&set, from.map(|(_, from_ns)| from_ns));
@@ -279,30 +294,30 @@ fn check(copies_max: usize, burst: u64, from: Option<(&str, i64)>) -> Backfilled
 
 #[test]
 fn vectors_after_a_swap_are_those_of_an_engine_that_ran_the_set_from_the_start() {
-    check(32_768, 20, None);
+    assert_eq!(check(0, None).retries, 0);
 }
 
 #[test]
 fn vectors_after_a_swap_from_a_day_on_are_those_of_an_engine_that_began_there() {
     // The first payments are of 2018-04-01, 144 a day.
-    check(32_768, 20, Some(("2018-04-08", 1_523_145_600_000_000_000)));
+    check(0, Some(("2018-04-08", 1_523_145_600_000_000_000)));
 }
 
 #[test]
 fn ring_that_runs_full_costs_an_attempt_and_no_event() {
-    let backfilled = check(128, 1_000, None);
-    assert!(backfilled.retries > 0, "{backfilled:?}");
+    // A swap that was under way may still be done: then the new store had everything already.
+    assert!((1..=3).contains(&check(3, None).retries));
 }
 
 #[test]
 fn set_can_be_exchanged_again_and_a_set_that_the_model_cannot_read_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let mut lane = Rig::start(folder.path(), 1024);
+    let mut lane = Rig::start(folder.path(), 0);
     lane.run(300);
     let first = lane.backfill("payments-attempts", None);
-    let first = lane.run_until_backfilled(first, 10);
+    let first = lane.run_until_backfilled(first);
     let second = lane.backfill("payments-v1", None);
-    let second = lane.run_until_backfilled(second, 10);
+    let second = lane.run_until_backfilled(second);
     assert_eq!((first.former, first.set), (second.set, second.former));
     let path = folder.path().join("other.toml");
     let text = std::fs::read_to_string(set_path("payments-v1")).unwrap();
