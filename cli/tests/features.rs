@@ -45,7 +45,7 @@ fn payment(minute: u64) -> Payment {
     Payment {
         customer: mixed % 40,
         device: mixed / 64 % 3,
-        is_declined: mixed / 1_024 % 4 != 0,
+        is_declined: mixed / 1_024 % 4 < 3,
         amount_minor: 100 + mixed / 8_192 % 10_000,
     }
 }
