@@ -260,8 +260,9 @@ fn add<'a>(
     let mut warm = vec![PaymentRecord::default(); world.warm];
     let mut timed = vec![PaymentRecord::default(); world.timed];
     bench.timed_case(name, world.timed as u64, move || {
-        traffic.fill(&mut warm);
-        traffic.fill(&mut timed);
+        for event in warm.iter_mut().chain(&mut timed) {
+            *event = traffic.event();
+        }
         way.run(subject, &warm);
         let started = Instant::now();
         way.run(subject, &timed);

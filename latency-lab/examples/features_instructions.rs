@@ -13,6 +13,7 @@
 #[path = "../benches/features/traffic.rs"]
 mod traffic;
 
+use std::collections::HashSet;
 use std::io;
 use std::process::{Command, ExitCode};
 
@@ -112,11 +113,10 @@ fn run(case: &str) {
     history
         .iter()
         .for_each(|payment| store.apply(payment, &mut vector));
-    let recent = history.iter().rev().take(EVENTS);
     let events: Vec<PaymentRecord> = match event {
         "timely" => (0..EVENTS).map(|_| transaction(&mut traffic)).collect(),
-        "late" => recent.map(late).collect(),
-        "label" => recent.map(label).collect(),
+        "late" => late(&history),
+        "label" => history.iter().rev().take(EVENTS).map(label).collect(),
         _ => panic!("no such kind of event: {event}"),
     };
     measured(&mut store, &events, &mut vector);
@@ -160,11 +160,24 @@ fn transaction(traffic: &mut Traffic) -> PaymentRecord {
     payment
 }
 
-/// Another transaction, as much earlier than this one that some younger events are known.
-fn late(payment: &PaymentRecord) -> PaymentRecord {
-    let mut late = *payment;
-    late.origin.event_ns -= 3_600 * SECOND_NS;
-    late
+/// Transactions an hour before the newest of their customer and terminal, each a second before the last.
+fn late(history: &[PaymentRecord]) -> Vec<PaymentRecord> {
+    let (mut customers, mut terminals) = (HashSet::new(), HashSet::new());
+    let newest = history.iter().rev().filter(|payment| {
+        let is_newest = [
+            customers.insert(payment.customer),
+            terminals.insert(payment.terminal),
+        ];
+        is_newest == [true, true]
+    });
+    let newest: Vec<PaymentRecord> = newest.copied().collect();
+    let late = newest.iter().cycle().take(EVENTS).zip(0..);
+    let late = late.map(|(payment, index)| {
+        let mut late = *payment;
+        late.origin.event_ns -= (3_600 + index / newest.len() as i64) * SECOND_NS;
+        late
+    });
+    late.collect()
 }
 
 fn label(payment: &PaymentRecord) -> PaymentRecord {

@@ -10,6 +10,8 @@
 
 use std::ops::Range;
 
+use pinion_schemas::records::FEATURES_MAX;
+
 use crate::config::FeaturesConfig;
 use crate::error::FeaturesError;
 use crate::set::{
@@ -27,10 +29,8 @@ const FOR_EVER_NS: i64 = i64::MAX / 2;
 /// What the store does.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Slots in use.
-    pub(crate) slot_count: usize,
-    /// The value of each slot where there is nothing to compute from.
-    pub(crate) missing: Vec<f32>,
+    /// The value of each slot where there is nothing to compute from; zeros behind the slots in use.
+    pub(crate) missing: [f32; FEATURES_MAX],
     /// Slots of each transform of the current transaction.
     pub(crate) transforms: Vec<(Range<usize>, Transform)>,
     /// What is kept and read.
@@ -172,8 +172,7 @@ impl Plan {
     /// The plan of a set.
     pub(crate) fn new(set: &FeatureSet) -> Self {
         let mut plan = Self {
-            slot_count: set.slot_count(),
-            missing: Vec::new(),
+            missing: [0.0; FEATURES_MAX],
             transforms: Vec::new(),
             streams: Vec::new(),
             ratios: Vec::new(),
@@ -181,7 +180,7 @@ impl Plan {
         let slots = first_slots(set);
         for (index, feature) in set.features.iter().enumerate() {
             let slot = slots[index];
-            plan.missing.resize(slot + feature.slot_count(), feature.missing);
+            plan.missing[slot..slot + feature.slot_count()].fill(feature.missing);
             match &feature.kind {
                 FeatureKind::Current(transform) => {
                     let slots = slot..slot + feature.slot_count();

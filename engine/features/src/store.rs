@@ -205,16 +205,16 @@ impl FeatureStore {
     /// Cost: no heap call; per stream one row, the newest entry and one entry per edge, and what the formulas
     /// say.
     pub fn apply(&mut self, payment: &PaymentRecord, vector: &mut [f32; FEATURES_MAX]) {
-        *vector = [0.0; FEATURES_MAX];
         self.forget_reused(payment);
-        match payment.origin.kind {
-            payment_kind::TRANSACTION => self.add_transaction(payment, vector),
-            payment_kind::LABEL => {
-                self.add_label(payment);
-                self.add_other(payment);
-            }
-            _ => self.add_other(payment),
+        if payment.origin.kind == payment_kind::TRANSACTION {
+            self.add_transaction(payment, vector);
+            return;
         }
+        *vector = [0.0; FEATURES_MAX];
+        if payment.origin.kind == payment_kind::LABEL {
+            self.add_label(payment);
+        }
+        self.add_other(payment);
     }
 
     /// Asks for the first lines that [`Self::apply`] will need. Call it a few events ahead.
@@ -277,7 +277,6 @@ impl FeatureStore {
     ///
     /// Cost: takes memory, and searches for every edge: for a copy of the store that serves no events.
     pub fn peek(&self, probe: &PaymentRecord, vector: &mut [f32; FEATURES_MAX]) {
-        *vector = [0.0; FEATURES_MAX];
         self.begin_vector(probe, vector);
         let mut scratch = Scratch::new(self.plan.edges_max());
         let (dense, at_ns) = (fields::all_dense(probe), probe.origin.event_ns);
@@ -309,9 +308,9 @@ impl FeatureStore {
         newest.max()
     }
 
-    /// The slots that no stream is needed for, and the missing values of the others.
+    /// The slots that no stream is needed for, the missing values of the others, and zeros behind.
     fn begin_vector(&self, payment: &PaymentRecord, vector: &mut [f32; FEATURES_MAX]) {
-        vector[..self.plan.slot_count].copy_from_slice(&self.plan.missing);
+        *vector = self.plan.missing;
         for (slots, transform) in &self.plan.transforms {
             transforms::write(transform, payment, &mut vector[slots.clone()]);
         }

@@ -53,11 +53,6 @@ impl Traffic {
         payment.transaction_id = id(index);
         payment
     }
-
-    /// Replaces `events` by as many as it has room for.
-    pub fn fill(&mut self, events: &mut [PaymentRecord]) {
-        events.iter_mut().for_each(|event| *event = self.event());
-    }
 }
 
 /// The id of a transaction.
