@@ -136,6 +136,8 @@ enum Way {
     AeronIpc,
     /// Aeron over shared memory; engine, driver and journal on their own threads.
     Engine,
+    /// The same, and a checkpoint every second beside it; else there is none within a round.
+    Checkpointed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +186,10 @@ fn scenarios(rate: f64, payment_rate: f64) -> Vec<Scenario> {
         payments(
             "payments, whole engine on threads, Aeron IPC, journal written first",
             Way::Engine,
+        ),
+        payments(
+            "payments, whole engine, a checkpoint written every second",
+            Way::Checkpointed,
         ),
     ]
 }
@@ -338,7 +344,8 @@ impl Lab<'_> {
                 let driver: Box<dyn Agent> = Box::new(DriverAgent::new(&config.bus));
                 self.in_hand(scenario, round, lane, &scratch, AeronC(config.bus), vec![driver])
             }),
-            Kind::Decide(lane, Way::Engine) => self.engine(scenario, round, lane),
+            Kind::Decide(lane, Way::Engine) => self.engine(scenario, round, lane, None),
+            Kind::Decide(lane, Way::Checkpointed) => self.engine(scenario, round, lane, Some(1)),
         }
     }
 
@@ -383,13 +390,21 @@ impl Lab<'_> {
         Ok((node.frame_len(), measured))
     }
 
-    fn engine(&self, scenario: &Scenario, round: usize, lane: Lane) -> Result<(usize, Measured), LabError> {
+    /// `checkpoint_s`: checkpoints are written this often.
+    fn engine(
+        &self,
+        scenario: &Scenario,
+        round: usize,
+        lane: Lane,
+        checkpoint_s: Option<u32>,
+    ) -> Result<(usize, Measured), LabError> {
         let failed = |source| LabError::Engine {
             scenario: scenario.name,
             source,
         };
         let scratch = Scratch::new();
-        let config = self.config(&scratch, DriverThreading::Shared);
+        let mut config = self.config(&scratch, DriverThreading::Shared);
+        config.checkpoint.interval_s = checkpoint_s.unwrap_or(config.checkpoint.interval_s);
         let engine = Engine::start(&config).map_err(failed)?;
         let (clock, counters) = (engine.clock().clone(), engine.counters().clone());
         let outcome = on_core(self.quiet_core(), || {
