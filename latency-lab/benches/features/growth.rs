@@ -75,7 +75,7 @@ const SCRIPTS: [Script; 5] = [
 ];
 
 /// Prints a line per script, feature set and events_max.
-pub fn longest_steps() {
+pub(crate) fn longest_steps() {
     let sizes: &[u32] = if is_smoke() { &[64] } else { &[1_024, 16_384] };
     let attempts = include_str!("../../../features/payments-attempts.toml");
     let attempts = FeatureSet::parse(attempts);

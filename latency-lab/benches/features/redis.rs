@@ -26,13 +26,13 @@ use crate::subjects::{DELAY_NS, Subject, WINDOWS_NS, write};
 const START_MAX: Duration = Duration::from_secs(10);
 
 /// A server and a connection to it.
-pub struct Redis {
+pub(crate) struct Redis {
     server: Child,
     connection: BufReader<UnixStream>,
     request: String,
     line: Vec<u8>,
     next: u64,
-    pub vector: [f32; 15],
+    pub(crate) vector: [f32; 15],
     _folder: TempDir,
 }
 
@@ -41,7 +41,7 @@ impl Redis {
     ///
     /// # Errors
     /// There is no `redis-server`, or it does not listen.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("redis.sock");
         let mut server = Command::new("redis-server")

@@ -18,13 +18,13 @@ use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
 use crate::traffic::{REACH_DAYS, draw};
 
 /// Slots of payments-v1 that are read from customers and terminals.
-pub const SLOTS: std::ops::Range<usize> = 3..15;
+pub(crate) const SLOTS: std::ops::Range<usize> = 3..15;
 
 /// Windows of customers and terminals. Unit: ns.
-pub const WINDOWS_NS: [i64; 3] = [DAY_NS, 7 * DAY_NS, 30 * DAY_NS];
+pub(crate) const WINDOWS_NS: [i64; 3] = [DAY_NS, 7 * DAY_NS, 30 * DAY_NS];
 
 /// How long before now the windows of terminals end. Unit: ns.
-pub const DELAY_NS: i64 = 7 * DAY_NS;
+pub(crate) const DELAY_NS: i64 = 7 * DAY_NS;
 
 /// Words of a row: one cache line, as in the store.
 const ROW_WORDS: usize = 8;
@@ -33,7 +33,7 @@ const ROW_WORDS: usize = 8;
 const ENTRY_WORDS: usize = 3;
 
 /// Something that takes events.
-pub trait Subject {
+pub(crate) trait Subject {
     /// Asks for the first lines that an event needs.
     fn prefetch_rows(&self, _payment: &PaymentRecord) {}
 
@@ -45,14 +45,14 @@ pub trait Subject {
 }
 
 /// The feature store, and its last vector.
-pub struct Store {
+pub(crate) struct Store {
     store: FeatureStore,
-    pub vector: [f32; FEATURES_MAX],
+    pub(crate) vector: [f32; FEATURES_MAX],
 }
 
 impl Store {
     /// A store of payments-v1 for as many customers and terminals, each with room for `events_each` events.
-    pub fn new(entities: u32, events_each: u32) -> Self {
+    pub(crate) fn new(entities: u32, events_each: u32) -> Self {
         let timelines = TimelinesConfig {
             entities_max: entities,
             events_max: 1024,
@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Panics if an event was merged or could not be kept: another table than that of the floor then.
-    pub fn check_whole(&self) {
+    pub(crate) fn check_whole(&self) {
         let usage = self.store.usage();
         assert_eq!((usage.merged_events, usage.unkept_events), (0, 0));
     }
@@ -97,14 +97,14 @@ impl Subject for Store {
 }
 
 /// The lines that the store must touch, and nothing else.
-pub struct Floor {
+pub(crate) struct Floor {
     customers: Lines<3>,
     terminals: Lines<4>,
 }
 
 impl Floor {
     /// Tables of the sizes of the store's, with cursors where windows start and end in the mean.
-    pub fn new(entities: u32, events_each: u32) -> Self {
+    pub(crate) fn new(entities: u32, events_each: u32) -> Self {
         Self {
             customers: Lines::new(entities, events_each, [1, 7, 30]),
             terminals: Lines::new(entities, events_each, [7, 8, 14, 37]),
@@ -213,10 +213,10 @@ fn scattered(mean: f64, bits: u64) -> u64 {
 
 /// The obvious way.
 #[derive(Default)]
-pub struct Obvious {
+pub(crate) struct Obvious {
     customers: HashMap<u32, VecDeque<(i64, i64)>>,
     terminals: HashMap<u32, VecDeque<(i64, i64)>>,
-    pub vector: [f32; 15],
+    pub(crate) vector: [f32; 15],
 }
 
 impl Subject for Obvious {
@@ -234,7 +234,7 @@ impl Subject for Obvious {
 
 impl Obvious {
     /// A label: the terminal's transaction at this time was fraud.
-    pub fn label(&mut self, terminal: u32, time_ns: i64) {
+    pub(crate) fn label(&mut self, terminal: u32, time_ns: i64) {
         let events = self.terminals.entry(terminal).or_default();
         for event in events.iter_mut().filter(|event| event.0 == time_ns) {
             event.1 = 1;
@@ -264,7 +264,7 @@ fn read(events: &VecDeque<(i64, i64)>, end_ns: i64, slots: &mut [f32]) {
 }
 
 /// Writes count and mean; the mean of nothing is 0.
-pub fn write(count: i64, sum: i64, slots: &mut [f32]) {
+pub(crate) fn write(count: i64, sum: i64, slots: &mut [f32]) {
     slots[0] = count as f32;
     slots[1] = if count == 0 {
         0.0
