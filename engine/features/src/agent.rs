@@ -19,6 +19,7 @@ use crate::config::FeaturesConfig;
 use crate::counters::FeaturesCounters;
 use crate::error::FeaturesError;
 use crate::store::FeatureStore;
+use crate::watermarks::Watermarks;
 
 /// Events between asking for a row, for its entries, and using them.
 const ROWS_AHEAD: usize = 8;
@@ -89,6 +90,7 @@ struct Serving {
     is_copy_broken: bool,
     /// The last event that was applied, 0 before the first.
     last_sequence: u64,
+    watermarks: Watermarks,
 }
 
 impl FeatureAgent {
@@ -117,6 +119,7 @@ impl FeatureAgent {
                 copy: None,
                 is_copy_broken: false,
                 last_sequence,
+                watermarks: Watermarks::new(),
             },
             control,
             swap: None,
@@ -138,7 +141,7 @@ impl FeatureAgent {
             return 0;
         }
         self.retire_leaving();
-        if self.serving.is_copy_broken {
+        if self.leaving.is_none() && self.serving.is_copy_broken {
             self.counters.copy_overflows.add(u64::from(!self.is_copy_unread));
             self.end_copy();
         }
@@ -152,7 +155,11 @@ impl FeatureAgent {
                 self.serving.copy = Some(ring);
             }
             Some(FeatureCommand::StopCopy) => self.end_copy(),
-            Some(FeatureCommand::Swap(swap)) => self.swap = Some((swap, 0)),
+            Some(FeatureCommand::Swap(swap)) => {
+                if let Some((former, _)) = self.swap.replace((swap, 0)) {
+                    self.leave_refused(former);
+                }
+            }
         }
         1
     }
@@ -189,25 +196,33 @@ impl FeatureAgent {
             self.swap = Some((swap, cycles + 1));
             return work_count;
         }
-        let is_done = is_whole && is_level;
-        if is_done {
-            std::mem::swap(&mut *self.serving.store, &mut swap.store);
-            self.counters.swaps.increment();
-            self.counters.set_hash.set(self.serving.store.set_hash());
-            self.counters.show(&self.serving.store);
-            // Nobody reads the copy any more; the ring leaves when the old store has left.
-            self.is_copy_unread = self.serving.copy.is_some();
-            self.serving.is_copy_broken = self.is_copy_unread;
-        } else {
-            self.counters.swaps_refused.increment();
+        if !(is_whole && is_level) {
+            self.leave_refused(swap);
+            return work_count + 1;
         }
-        let sequence = self.serving.last_sequence;
+        std::mem::swap(&mut *self.serving.store, &mut swap.store);
+        self.counters.swaps.increment();
+        self.counters.set_hash.set(self.serving.store.set_hash());
+        self.counters.show(&self.serving.store);
+        // Nobody reads the copy any more; the ring leaves when the old store has left.
+        self.is_copy_unread = self.serving.copy.is_some();
+        self.serving.is_copy_broken = self.is_copy_unread;
         self.leave(FeatureRetired::Swap {
             swap,
-            is_done,
-            sequence,
+            is_done: true,
+            sequence: self.serving.last_sequence,
         });
         work_count + 1
+    }
+
+    /// Hands a store back that does not get to serve.
+    fn leave_refused(&mut self, swap: Box<Swap>) {
+        self.counters.swaps_refused.increment();
+        self.leave(FeatureRetired::Swap {
+            swap,
+            is_done: false,
+            sequence: self.serving.last_sequence,
+        });
     }
 }
 
@@ -241,6 +256,10 @@ impl Serving {
         slot.payment.feature_set_hash = self.store.set_hash();
         self.store.apply(payment, &mut slot.features);
         self.last_sequence = payment.origin.sequence;
+        let origin = &payment.origin;
+        if origin.kind == payment_kind::TRANSACTION {
+            self.watermarks.note(origin.publisher_id, origin.event_ns);
+        }
         if let Some(copy) = &mut self.copy
             && !self.is_copy_broken
         {
@@ -295,6 +314,8 @@ impl Agent for FeatureAgent {
             }
         });
         counters.show(&serving.store);
+        let oldest_ns = serving.watermarks.oldest_ns();
+        counters.oldest_watermark_ns.set(oldest_ns.max(0) as u64);
         commands + work_count
     }
 

@@ -98,8 +98,8 @@ pub struct FeaturesConfig {
     pub set: PathBuf,
     /// Events handled in one duty cycle. Range: 1 to 4096. Default: 64.
     pub batch_max: u32,
-    /// How far an event may be behind the newest one of its entity and still be placed where it belongs; later
-    /// ones are counted and used as of arrival. Unit: seconds. Range: 0 to 2592000. Default: 86400 (a day).
+    /// How far an event may be behind the newest one of its entity, among those that a feature is over (its
+    /// filter), and still be placed where it belongs; later ones are counted and used as of arrival. Unit: seconds. Range: 0 to 2592000. Default: 86400 (a day).
     pub lateness_s_max: u32,
     /// Memory of the customers.
     pub customers: TimelinesConfig,

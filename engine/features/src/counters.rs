@@ -40,6 +40,9 @@ pub struct FeaturesCounters {
     pub pairs_refused: Counter,
     /// Newest event time of a transaction so far. Unit: ns since the Unix epoch.
     pub watermark_ns: Counter,
+    /// Newest event time of the publisher that is furthest behind, of those heard since the start. Unit: ns since
+    /// the Unix epoch.
+    pub oldest_watermark_ns: Counter,
     /// Hash of the feature set in force.
     pub set_hash: Counter,
     /// Feature sets that took over while the engine ran.
@@ -71,6 +74,7 @@ impl FeaturesCounters {
             pairs_evicted: counters.counter("features.pairs_evicted"),
             pairs_refused: counters.counter("features.pairs_refused"),
             watermark_ns: counters.counter("features.watermark_ns"),
+            oldest_watermark_ns: counters.counter("features.oldest_watermark_ns"),
             set_hash: counters.counter("features.set_hash"),
             swaps: counters.counter("features.swaps"),
             swaps_refused: counters.counter("features.swaps_refused"),

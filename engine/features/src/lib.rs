@@ -31,6 +31,7 @@ pub mod sketch;
 pub mod store;
 pub mod timelines;
 mod transforms;
+mod watermarks;
 
 pub use agent::{FeatureAgent, FeatureCommand, FeatureControl, FeatureRetired, Swap};
 pub use config::{FeaturesConfig, PairsConfig, TimelinesConfig, WhenFull};

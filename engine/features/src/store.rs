@@ -12,7 +12,8 @@
 //! than labels take, a window never uses one before it could have been known, and a late one is in the windows
 //! that are read after it came. The last label wins: `Genuine` takes a fraud back, a repeated one changes
 //! nothing. A label whose transaction is not held is counted and left. The transaction is found by its time
-//! and 32 bits of its id's hash, at every entity that the label itself names.
+//! (or, if it came too late, among those after it) and 32 bits of the hash of its id and time, at every entity
+//! that the label itself names.
 //!
 //! **Order.** Events of one time stand in the order of arrival. A window counts what had arrived.
 //!
@@ -517,7 +518,7 @@ impl FeatureStore {
 
     fn add_label(&mut self, label: &PaymentRecord) {
         let dense = fields::all_dense(label);
-        let tag = tag(label);
+        let tag = tag(label, label.transaction_ns);
         let is_fraud = i64::from(label.verdict == Verdict::Fraud.0);
         let mut found = None;
         for index in 0..self.plan.streams.len() {
@@ -588,7 +589,7 @@ fn entry<'a>(stream: &Stream, at_ns: i64, payment: &PaymentRecord, values: &'a m
     }
     let aux = match stream.aux {
         Aux::Nothing => 0,
-        Aux::Tag => tag(payment),
+        Aux::Tag => tag(payment, payment.origin.event_ns),
         Aux::Value(Field::Id(entity)) => fields::dense(payment, entity),
         Aux::Value(field) => fields::value(payment, field) as u32,
     };
@@ -599,9 +600,9 @@ fn entry<'a>(stream: &Stream, at_ns: i64, payment: &PaymentRecord, values: &'a m
     }
 }
 
-/// 32 bits that tell the transactions of one entity and time apart.
+/// 32 bits of a transaction's id and its own time, by which its labels find it.
 #[inline]
-fn tag(payment: &PaymentRecord) -> u32 {
+fn tag(payment: &PaymentRecord, time_ns: i64) -> u32 {
     let (words, rest) = payment.transaction_id.0.as_chunks();
     let rest = rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte));
     let mix = |state: u64, word: u64| {
@@ -609,5 +610,5 @@ fn tag(payment: &PaymentRecord) -> u32 {
         product as u64 ^ (product >> 64) as u64
     };
     let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    (mix(words.fold(rest, mix), TAG_FACTOR) >> 32) as u32
+    (mix(words.fold(rest, mix), time_ns as u64 ^ TAG_FACTOR) >> 32) as u32
 }

@@ -646,10 +646,10 @@ impl Timelines {
         }
     }
 
-    /// Changes the value in a column of sums of the one event at `time_ns` with this tag. `None`: it is not
-    /// held. Else whether it had another value before.
+    /// Changes the value in a column of sums of the one event at `time_ns` with this tag; one that came too late
+    /// stands at its arrival. `None`: it is not held. Else whether it had another value before.
     ///
-    /// Cost: a search, and one word of every younger entry.
+    /// Cost: a search, and two words of every younger entry.
     pub fn relabel(
         &mut self,
         entity: u32,
@@ -937,19 +937,16 @@ impl Timelines {
         number
     }
 
-    /// The one event at `time_ns` with this tag.
+    /// The one event with this tag, at `time_ns` or, if it came too late and was used as of its arrival, after it.
     fn find(&self, row: usize, time_ns: i64, tag: u32) -> Option<u32> {
         let (head, tail) = (self.head(row), self.tail(row));
         let first = partition(head, tail, |number| self.time(row, number) < time_ns);
-        (first..tail)
-            .take_while(|&number| self.time(row, number) == time_ns)
-            .find(|&number| {
-                let is_one = self
-                    .count_before(row, number + 1)
-                    .wrapping_sub(self.count_before(row, number))
-                    == 1;
-                is_one && (self.pool[self.place(row, number) + COUNT_BEFORE] >> 32) as u32 == tag
-            })
+        (first..tail).find(|&number| {
+            let count = self
+                .count_before(row, number + 1)
+                .wrapping_sub(self.count_before(row, number));
+            count == 1 && (self.pool[self.place(row, number) + COUNT_BEFORE] >> 32) as u32 == tag
+        })
     }
 
     fn note_newest(&mut self, row: usize, time_ns: i64) -> i64 {

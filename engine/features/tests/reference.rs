@@ -406,16 +406,26 @@ fn label_of_a_transaction_that_is_not_known_as_named_changes_nothing() {
     of_another_time.transaction_ns += 1;
     let mut of_another_customer = label(&payments[0], START_NS, FRAUD);
     of_another_customer.customer = 1;
-    let of_too_late = label(&payments[1], START_NS, FRAUD);
     let events = [
         payments[0],
         payments[1],
         of_another_time,
         of_another_customer,
-        of_too_late,
         payments[2],
     ];
     check(&over(Aggregate::Sum(Field::Fraud), TEN), &events, &[0.0; 3]);
+}
+
+#[test]
+fn label_finds_a_transaction_that_came_too_late_where_it_stands() {
+    let payments = transactions(&[(20, 0), (1, 0), (21, 0)]);
+    let of_too_late = label(&payments[1], START_NS, FRAUD);
+    let events = [payments[0], payments[1], of_too_late, payments[2]];
+    check(
+        &over(Aggregate::Sum(Field::Fraud), TEN),
+        &events,
+        &[0.0, 0.0, 1.0],
+    );
 }
 
 #[test]

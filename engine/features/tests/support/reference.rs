@@ -326,7 +326,10 @@ impl Stream {
 
     fn label(&mut self, key: Key, label: &PaymentRecord) {
         for entry in self.entries.get_mut(&key).into_iter().flatten() {
-            if entry.time_ns == label.transaction_ns && entry.payment.transaction_id == label.transaction_id {
+            // One that came too late stands at its arrival, and is still known by its own time.
+            if entry.payment.origin.event_ns == label.transaction_ns
+                && entry.payment.transaction_id == label.transaction_id
+            {
                 entry.is_fraud = label.verdict == FRAUD;
             }
         }
