@@ -50,7 +50,7 @@ const SCRIPTS: [Script; 5] = [
         make: |events, _| more(events, 1_000),
     },
     Script {
-        name: "late, before all others",
+        name: "late, before half of a ring",
         filled: 2,
         make: |events, events_max| {
             let mut late = events[events.len() - events_max / 2];
