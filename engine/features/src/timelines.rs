@@ -514,7 +514,12 @@ impl Timelines {
             0 => entry.time_ns,
             bucket_ns => entry.time_ns.saturating_sub(entry.time_ns.rem_euclid(bucket_ns)),
         };
-        if !self.make_room(entity, newest_ns.saturating_sub(lateness_ns)) {
+        let settled_ns = newest_ns.saturating_sub(lateness_ns);
+        if self.shape.keeps_base {
+            // What is read for ever is read from one place, and from the entries that are not settled.
+            self.expire(entity, settled_ns);
+        }
+        if !self.make_room(entity, settled_ns) {
             self.account[UNKEPT_EVENTS] += 1;
             self.pass_by(row, entry);
             return;
