@@ -3,8 +3,11 @@
 //! Invariant: reading changes nothing: the next vector is the same whether or not anybody asked.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
-use pinion_features::set::{Entity, EntityKey, Feature, FeatureKind, FeatureSet, canonical, explain};
+use pinion_features::set::{
+    Aggregate, Entity, EntityKey, Feature, FeatureKind, FeatureSet, canonical, explain,
+};
 use pinion_ingest::refusal::Field;
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
@@ -44,7 +47,7 @@ pub(crate) fn digest(replica: &Replica, standing: Standing) -> Digest {
     }
 }
 
-/// The current values of the features over `entity`, a name for each kind.
+/// The values of the features over `entity`, a name for each kind, as of a time or as of [`newest_or_now`].
 pub(crate) fn get(
     replica: &Replica,
     standing: Standing,
@@ -52,7 +55,7 @@ pub(crate) fn get(
     as_of_ns: Option<i64>,
 ) -> Result<Features, String> {
     let asked = asked(replica, entity)?;
-    let as_of_ns = as_of_ns.unwrap_or(standing.event_ns);
+    let as_of_ns = as_of_ns.unwrap_or_else(|| newest_or_now(standing.event_ns, wall_ns()));
     let mut probe = PaymentRecord::default();
     probe.origin.kind = payment_kind::TRANSACTION;
     probe.origin.event_ns = as_of_ns;
@@ -70,6 +73,18 @@ pub(crate) fn get(
         entities: asked.iter().map(|one| one.answer(replica)).collect(),
         slots: slots(replica.set(), &kinds, &vector),
     })
+}
+
+/// The newest event of the lane, so that a replay of years ago is read where it stands; but not later than now: one
+/// event that is dated far ahead must not move every window beyond all others.
+fn newest_or_now(newest_ns: i64, now_ns: i64) -> i64 {
+    newest_ns.min(now_ns)
+}
+
+/// The wall clock. Unit: ns since the Unix epoch.
+fn wall_ns() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(i64::MAX, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// An entity that was asked for.
@@ -156,10 +171,12 @@ fn slots(set: &FeatureSet, kinds: &[Entity], vector: &[f32; FEATURES_MAX]) -> Ve
     slots
 }
 
-/// Whether a feature is over history, and of no other kinds.
+/// Whether a feature is over history alone, and of no other kinds: what compares the current transaction with
+/// history has no value while there is none.
 fn is_over(set: &FeatureSet, feature: &Feature, kinds: &[Entity]) -> bool {
     match &feature.kind {
         FeatureKind::Current(_) => false,
+        FeatureKind::Window(window) if matches!(window.aggregate, Aggregate::ZScore(_)) => false,
         FeatureKind::Window(window) => match window.entity {
             EntityKey::One(kind) => kinds.contains(&kind),
             EntityKey::Pair(first, second) => kinds.contains(&first) && kinds.contains(&second),
@@ -170,5 +187,40 @@ fn is_over(set: &FeatureSet, feature: &Feature, kinds: &[Entity]) -> bool {
         } => [numerator, denominator]
             .into_iter()
             .all(|&part| is_over(set, &set.features[part], kinds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newest_event_is_where_windows_end_unless_it_is_dated_ahead() {
+        assert_eq!(newest_or_now(10, 20), 10);
+        assert_eq!(newest_or_now(4_000, 20), 20);
+    }
+
+    #[test]
+    fn what_needs_a_current_transaction_is_left_out() {
+        let feature = |name: &str, keys: &str| format!("[[feature]]\nname = \"{name}\"\n{keys}\n");
+        let of_card = |aggregate: &str| {
+            format!(
+                "entity = \"card\"\nsource = \"amount_minor\"\nwindow = \"1d\"\naggregate = \"{aggregate}\""
+            )
+        };
+        let text = [
+            "name = \"s\"\nversion = 1\n".to_owned(),
+            feature("amount", "transform = \"raw\"\nsource = \"amount_minor\""),
+            feature("mean", &of_card("mean")),
+            feature("sum", &of_card("sum")),
+            feature("unusual", &of_card("z_score")),
+            feature("amount_to_mean", "ratio = [\"amount\", \"mean\"]"),
+            feature("mean_to_unusual", "ratio = [\"mean\", \"unusual\"]"),
+            feature("sum_to_mean", "ratio = [\"sum\", \"mean\"]"),
+        ];
+        let set = FeatureSet::parse(&text.concat()).unwrap();
+        let slots = slots(&set, &[Entity::Card], &[0.0; FEATURES_MAX]);
+        let found: Vec<(usize, &str)> = slots.iter().map(|slot| (slot.index, slot.name.as_str())).collect();
+        assert_eq!(found, [(1, "mean"), (2, "sum"), (6, "sum_to_mean")]);
     }
 }

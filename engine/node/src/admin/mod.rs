@@ -40,7 +40,8 @@ pub enum Request {
     FeaturesGet {
         /// Names by kind: "customer", "terminal", "card", "merchant", "device", "account".
         entity: BTreeMap<String, String>,
-        /// Read the windows as of then; none: as of the newest event. Unit: ns since the Unix epoch.
+        /// Read the windows as of then; none: as of the newest event, but not later than now. Unit: ns since the Unix
+        /// epoch.
         #[serde(default)]
         as_of_ns: Option<i64>,
     },
