@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pinion_features::set::Entity;
 use pinion_replay::export::{LABEL_DAYS, LABEL_DAYS_MAX};
 use pinion_replay::import::Format;
-use pinion_replay::import::time::parse_day;
+use pinion_replay::import::time::{parse_day, parse_time};
 
 use crate::events;
 use crate::examples;
@@ -332,6 +332,10 @@ pub struct FeaturesGetArguments {
     /// features of a pair need both.
     #[arg(long = "entity", required = true, value_name = "KIND=NAME", value_parser = entity)]
     pub entities: Vec<EntityName>,
+    /// Where the windows end, as 2026-01-31T12:00:00Z; without it at the newest event of the lane, but not later than
+    /// now.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub as_of: Option<i64>,
     /// Ask again every so many seconds, until Ctrl-C.
     #[arg(long, value_name = "S", value_parser = above_zero)]
     pub watch: Option<f64>,
@@ -434,6 +438,12 @@ fn day(text: &str) -> Result<i64, String> {
     parse_day(text).ok_or_else(|| "expected a day like 2026-01-31".to_owned())
 }
 
+/// A time in UTC. Unit: ns since the Unix epoch.
+fn time(text: &str) -> Result<i64, String> {
+    let time = parse_time(text).filter(|_| text.ends_with('Z'));
+    time.ok_or_else(|| "expected a time in UTC like 2026-01-31T12:00:00Z".to_owned())
+}
+
 /// A kind of entity and a name.
 fn entity(text: &str) -> Result<EntityName, String> {
     let (kind, name) = text.split_once('=').unwrap_or((text, ""));
@@ -483,6 +493,19 @@ mod tests {
         ["", "1970-13-01", "yesterday", "1970-01-02T00:00:00Z"]
             .into_iter()
             .for_each(|text| assert!(day(text).is_err(), "{text}"));
+    }
+
+    #[test]
+    fn times_are_read_in_utc_alone() {
+        assert_eq!(time("1970-01-01T00:00:01.5Z"), Ok(1_500_000_000));
+        [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:01",
+            "1970-01-01T00:00:01+02:00",
+        ]
+        .into_iter()
+        .for_each(|text| assert!(time(text).is_err(), "{text}"));
     }
 
     #[test]

@@ -110,10 +110,10 @@ pub const FEATURES_GET: &str = "\
 Examples:
   pinion features get --entity customer=123
   pinion features get --entity customer=123 --entity terminal=55 --watch 1
-  pinion features get --entity device=tablet-7 --output json
+  pinion features get --entity device=tablet-7 --as-of 2026-01-31T12:00:00Z --output json
 
-The values are those that a transaction would get now, before it is counted itself. They are read from the \
-replica beside the engine, never from the engine's own thread. Exit codes: 0 done, 1 an entity is not known, \
+The values are those that a transaction would get then, before it is counted itself; what compares that \
+transaction itself with its history is left out. They are read from the replica beside the engine, never from the engine's own thread. Exit codes: 0 done, 1 an entity is not known, \
 2 no engine answers.";
 
 /// `features backfill`.
@@ -131,7 +131,8 @@ Examples:
   pinion features digest
   pinion features digest --dir /var/lib/pinion --output json
 
-Two engines that took the same payments have the same digest, restarted or not.";
+Two engines that took the same payments under the same feature set and table sizes have the same digest, restarted \
+or not.";
 
 /// `features compare`.
 pub const FEATURES_COMPARE: &str = "\

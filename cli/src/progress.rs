@@ -2,10 +2,11 @@
 //!
 //! Invariant: progress goes to stderr only, and is quiet for what takes less than five seconds elsewhere.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::out::grouped;
 
@@ -14,8 +15,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// Steps between two looks at the clock.
 const LOOK_EVERY: u64 = 64;
 
-const TEMPLATE: &str = "{msg} {bar:30} {human_pos} of {human_len}, {per_sec}, {eta} left";
-const TEMPLATE_ENDLESS: &str = "{msg} {spinner} {human_pos}, {per_sec}";
+const TEMPLATE: &str = "{msg} {bar:30} {human_pos} of {human_len}, {rate}/s, {eta} left";
+const TEMPLATE_ENDLESS: &str = "{msg} {spinner} {human_pos}, {rate}/s";
 
 /// Shows one count that grows.
 pub struct Progress {
@@ -60,11 +61,12 @@ impl Progress {
     /// Now it is known how many there are.
     pub fn set_total(&mut self, total: u64) {
         if self.total != Some(total) {
-            self.total = Some(total);
-            self.bar = self.bar.take().map(|old| {
-                old.finish_and_clear();
-                bar(self.what, self.total)
-            });
+            let was_endless = self.total.replace(total).is_none();
+            let Some(bar) = &self.bar else { return };
+            bar.set_length(total);
+            if was_endless {
+                bar.set_style(style(self.total));
+            }
         }
     }
 
@@ -77,6 +79,12 @@ impl Progress {
 }
 
 fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
+    ProgressBar::new(total.unwrap_or(0))
+        .with_style(style(total))
+        .with_message(what)
+}
+
+fn style(total: Option<u64>) -> ProgressStyle {
     let template = if total.is_some() {
         TEMPLATE
     } else {
@@ -84,13 +92,20 @@ fn bar(what: &'static str, total: Option<u64>) -> ProgressBar {
     };
     let style =
         ProgressStyle::with_template(template).expect("the template is a constant that is well formed");
-    ProgressBar::new(total.unwrap_or(0))
-        .with_style(style)
-        .with_message(what)
+    // Since the bar began, not of the last draw: right after a jump that would be any number.
+    style.with_key("rate", |state: &ProgressState, to: &mut dyn fmt::Write| {
+        // What cannot be drawn is left out.
+        let _ = to.write_str(&grouped(per_second(state.pos(), state.elapsed()) as u64));
+    })
+}
+
+/// Steps a second; within the first tenth of one, as if it were over.
+fn per_second(done: u64, elapsed: Duration) -> f64 {
+    done as f64 / elapsed.as_secs_f64().max(0.1)
 }
 
 fn line(what: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
-    let per_second = done as f64 / elapsed.as_secs_f64().max(1e-9);
+    let per_second = per_second(done, elapsed);
     let left = total.map(|total| {
         let seconds = total.saturating_sub(done) as f64 / per_second.max(1e-9);
         format!(" of {}, {seconds:.0} s left", grouped(total))
@@ -115,5 +130,11 @@ mod tests {
             "publish: 1,000 of 3,000, 20 s left, 100/s"
         );
         assert_eq!(line("publish", 1_000, None, elapsed), "publish: 1,000, 100/s");
+    }
+
+    #[test]
+    fn rate_of_an_instant_is_no_fantastic_number() {
+        assert_eq!(per_second(53_248, Duration::from_nanos(4)), 532_480.0);
+        assert_eq!(per_second(1_000, Duration::from_secs(2)), 500.0);
     }
 }

@@ -231,7 +231,32 @@ fn values_are_those_counted_by_hand_before_and_after_a_backfill_and_a_restart() 
     assert_eq!(digest_at(&room, PAYMENTS), digest, "a restart changes nothing");
     check_devices(&room, PAYMENTS - 1);
     watched(&room);
+    event_dated_ahead_leaves_the_rest_readable(&room);
     stop(engine);
+}
+
+/// One event of the year 2099 moves no window beyond all others.
+fn event_dated_ahead_leaves_the_rest_readable(room: &Room) {
+    let last = "2026-01-03T01:59:00Z";
+    let row = csv()
+        .lines()
+        .nth(1)
+        .unwrap()
+        .replace(",c-", ",ahead-")
+        .replace(",d-", ",ahead-");
+    let row = row.replace("t-0", "t-ahead").replace("2026-01-01", "2099-01-01");
+    let heading = csv().lines().next().unwrap().to_owned();
+    room.write("ahead.csv", &format!("{heading}\n{row}\n"));
+    let words = ["publish", "ahead.csv", "--publisher-id", "9", "--session", "8"];
+    room.stdout(&with_config(&words), 0);
+    digest_at(room, PAYMENTS + 1);
+    let get = ["features", "get", "--entity", "customer=c-7"];
+    let features = json(room, &get);
+    let as_of = features["as_of_ns"].as_i64().unwrap();
+    assert!(as_of < features["replica"]["event_ns"].as_i64().unwrap());
+    let features = json(room, &[&get[..], &["--as-of", last]].concat());
+    let (count, _) = day_of_customer(PAYMENTS - 1, 7);
+    assert_eq!(value(&features, "customer_count_1d"), count);
 }
 
 /// Watching goes on until it is asked to end.

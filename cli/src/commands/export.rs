@@ -39,6 +39,13 @@ pub fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
 }
 
 fn features(arguments: &ExportFeaturesArguments, output: Output) -> Result<Ended, Failure> {
+    if let (Some(from), Some(to)) = (arguments.from, arguments.to)
+        && from >= to
+    {
+        return Err(Failure::could_not(
+            "--from is not before --to, which is the day after the last one",
+        ));
+    }
     let config = config_of(arguments)?;
     let place = Place::of(&arguments.out);
     let request = Request {

@@ -23,7 +23,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// # Errors
 /// No engine answers.
 pub fn run(arguments: &FeaturesGetArguments, output: Output) -> Result<Ended, Failure> {
-    let request = request(&arguments.entities)?;
+    let request = request(&arguments.entities, arguments.as_of)?;
     let mut client = connect(&config_of(&arguments.engine)?)?;
     let Some(seconds) = arguments.watch else {
         return show(&mut client, &request, output);
@@ -40,7 +40,7 @@ pub fn run(arguments: &FeaturesGetArguments, output: Output) -> Result<Ended, Fa
     }
 }
 
-fn request(entities: &[EntityName]) -> Result<Request, Failure> {
+fn request(entities: &[EntityName], as_of_ns: Option<i64>) -> Result<Request, Failure> {
     let mut entity = BTreeMap::new();
     for EntityName { kind, name } in entities {
         let kind = kind.name();
@@ -50,10 +50,7 @@ fn request(entities: &[EntityName]) -> Result<Request, Failure> {
             )));
         }
     }
-    Ok(Request::FeaturesGet {
-        entity,
-        as_of_ns: None,
-    })
+    Ok(Request::FeaturesGet { entity, as_of_ns })
 }
 
 /// Asks once.
@@ -91,6 +88,7 @@ fn lines(features: &Features) -> Vec<String> {
         .map(|one| entity_line(one, features.as_of_ns))
         .collect();
     if !lines.is_empty() {
+        lines.insert(0, as_of_line(features));
         lines.push(String::new());
         lines.extend(value_lines(features));
         lines.push(String::new());
@@ -107,13 +105,31 @@ fn lines(features: &Features) -> Vec<String> {
 fn entity_line(entity: &EntityAnswer, as_of_ns: i64) -> String {
     let newest = match entity.newest_ns {
         Some(newest_ns) => format!(
-            "newest event {}, {} before the newest of all",
+            "newest event {}, {}",
             format_time(newest_ns),
-            span(as_of_ns.saturating_sub(newest_ns))
+            distance(newest_ns, as_of_ns)
         ),
         None => "no event of it is held".to_owned(),
     };
     format!("{} {}: {newest}", entity.kind, entity.name)
+}
+
+/// How far an event is from where the windows end.
+fn distance(newest_ns: i64, as_of_ns: i64) -> String {
+    match newest_ns <= as_of_ns {
+        true => format!("{} before", span(as_of_ns.saturating_sub(newest_ns))),
+        false => format!("{} after", span(newest_ns.saturating_sub(as_of_ns))),
+    }
+}
+
+/// Where the windows end, and beside what.
+fn as_of_line(features: &Features) -> String {
+    let (as_of_ns, newest_ns) = (features.as_of_ns, features.replica.event_ns);
+    let beside = match as_of_ns == newest_ns {
+        true => "the newest event of all".to_owned(),
+        false => format!("the newest event of all is {}", distance(newest_ns, as_of_ns)),
+    };
+    format!("as of {}: {beside}", format_time(as_of_ns))
 }
 
 /// Feature, slot and value to the right of each other, then the unit.

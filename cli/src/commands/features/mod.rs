@@ -17,6 +17,7 @@ mod get;
 
 mod compare;
 
+use std::io;
 use std::path::PathBuf;
 
 use pinion_features::FeatureSet;
@@ -94,8 +95,17 @@ fn unanswered(error: AdminError) -> Failure {
             let path = path.display();
             Failure::could_not(format!("no engine answers at {path}: {source}"))
         }
+        AdminError::Broken { source, .. } if is_gone(source.kind()) => {
+            Failure::could_not("the engine went away before it answered")
+        }
         _ => Failure::could_not(error),
     }
+}
+
+/// Whether the other end of a connection was closed.
+fn is_gone(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(kind, BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// Where the replica stands, for people.
