@@ -70,9 +70,9 @@ pub struct PairsConfig {
     /// Pairs held. Sizes a table once at start: 56 to 72 bytes each, and 64 for each stream.
     /// Range: 1 to 67108864. Default: 262144.
     pub entities_max: u32,
-    /// As of an entity. Range: 8 to 16384. Default: 256.
+    /// Events held of one pair, a power of two, as of one entity. Range: 8 to 16384. Default: 256.
     pub events_max: u32,
-    /// As of entities. Range: events_max to 536870912. Default: 2097152.
+    /// Events held of all pairs together, as of entities. Range: events_max to 536870912. Default: 2097152.
     pub pool_events_max: u32,
     /// What happens to a new pair when the table is full: "evict-oldest-idle" gives it the row of the pair
     /// that is unused for longest, counted; "reject" makes its features missing, counted.
@@ -103,9 +103,9 @@ pub struct FeaturesConfig {
     /// How far an event may be behind the newest one of its entity, among those that a feature is over (its
     /// filter), and still be placed where it belongs; later ones are counted and used as of arrival. Unit: seconds. Range: 0 to 2592000. Default: 86400 (a day).
     pub lateness_s_max: u32,
-    /// Memory of the customers.
+    /// Memory of the customers, if the set has features of them.
     pub customers: TimelinesConfig,
-    /// Memory of the terminals.
+    /// Memory of the terminals, if the set has features of them.
     pub terminals: TimelinesConfig,
     /// Memory of the cards, if the set has features of them.
     pub cards: TimelinesConfig,

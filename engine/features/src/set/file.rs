@@ -832,6 +832,22 @@ mod tests {
     }
 
     #[test]
+    fn more_buckets_than_an_entity_can_hold_are_refused() {
+        let keys = |window: &str, delay: &str| {
+            format!(
+                "entity = \"card\"\naggregate = \"count\"\nprecision = {{ bucketed = \"1s\" }}\nwindow = \"{window}\"\n\
+                 delay = \"{delay}\"\n"
+            )
+        };
+        let text = |keys: &str| format!("name = \"s\"\nversion = 1\n[[feature]]\nname = \"a\"\n{keys}");
+        assert!(FeatureSet::parse(&text(&keys("16000s", "384s"))).is_ok());
+        check(
+            &keys("16000s", "385s"),
+            "precision is { bucketed = \"1s\" }, expected at most 16384 buckets in \"16385s\", the window and its delay",
+        );
+    }
+
+    #[test]
     fn sixty_four_slots_are_accepted_and_the_next_is_refused() {
         let table = |index: usize| format!("[[feature]]\nname = \"f{index}\"\ntransform = \"is_weekend\"\n");
         let text = SET.to_owned() + &(1..=64).map(table).collect::<String>();

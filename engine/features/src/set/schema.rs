@@ -214,7 +214,7 @@ fn window_properties() -> Value {
         },
         "precision": {
             "description": "How much is kept: \"exact\" keeps every event, { bucketed = \"1m\" } one bucket per time, \
-                            with an error in time of less than that.",
+                            with an error in time of less than that; window and delay together have at most 16384 buckets.",
             "anyOf": [
                 { "const": "exact" },
                 closed("bucketed", json!({ "$ref": "#/$defs/duration" })),

@@ -10,6 +10,9 @@ use super::source::{Section, one_of};
 use crate::set::duration::short;
 use crate::set::{Entity, EntityKey, EventKind, Field, FilterField, Precision, Window, WindowFeature, names};
 
+/// The most buckets of a window and its delay: as many as events of one entity can be held.
+pub(in crate::set) const BUCKETS_MAX: i64 = crate::config::EVENTS_MAX as i64;
+
 /// What one aggregate takes.
 pub(in crate::set) struct Rule {
     /// Its name in a file.
@@ -216,9 +219,16 @@ fn bucketed(feature: &WindowFeature, rule: &Rule, bucket_ns: i64) -> Option<Stri
     match feature.window {
         Window::Forever => None,
         Window::Last(events) => exact(&format!("window = {{ last = {events} }}")),
+        Window::Sliding(length_ns) | Window::Tumbling(length_ns) if bucket_ns > length_ns => {
+            Some(format!("buckets of at most \"{}\", the window", short(length_ns)))
+        }
         Window::Sliding(length_ns) | Window::Tumbling(length_ns) => {
-            let most = format!("buckets of at most \"{}\", the window", short(length_ns));
-            (bucket_ns > length_ns).then_some(most)
+            let kept_ns = length_ns + feature.delay_ns;
+            let few = format!(
+                "at most {BUCKETS_MAX} buckets in \"{}\", the window and its delay",
+                short(kept_ns)
+            );
+            (kept_ns / bucket_ns > BUCKETS_MAX).then_some(few)
         }
     }
 }
