@@ -16,7 +16,10 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::{self, File, FileType};
+use std::io::{self, Read as _};
 use std::ops::Range;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use pinion_schemas::records::FEATURES_MAX;
@@ -31,6 +34,9 @@ use super::{Feature, FeatureSet};
 pub(in crate::set) use self::feature::KEYS;
 pub(in crate::set) use self::feature::TRANSFORMS;
 pub(in crate::set) use self::rules::RULES;
+
+/// The longest file of a feature set. Unit: bytes.
+pub const FILE_LEN_MAX: u64 = 1 << 20;
 
 /// The keys of a set.
 pub(in crate::set) const SET_KEYS: [&str; 4] = ["name", "version", "description", "feature"];
@@ -65,7 +71,7 @@ pub enum SetError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The file does not say what a feature set's file should.
     #[error("{}", placed(path, text, findings))]
@@ -125,14 +131,61 @@ impl FeatureSet {
     /// Reads and checks the set in a file.
     ///
     /// # Errors
-    /// The file cannot be read, or [`Self::parse`] refuses what stands in it.
+    /// The file cannot be read, is no regular file or longer than [`FILE_LEN_MAX`], or [`Self::parse`] refuses what
+    /// stands in it.
     pub fn load(path: &Path) -> Result<Self, SetError> {
+        Self::load_with_text(path).map(|(set, _)| set)
+    }
+
+    /// As [`Self::load`], with what stands in the file.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with_text(path: &Path) -> Result<(Self, String), SetError> {
         let path = path.to_path_buf();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match read_bounded(&path) {
             Ok(text) => text,
             Err(source) => return Err(SetError::Read { path, source }),
         };
-        Self::parse(&text).map_err(|findings| SetError::Refused { path, text, findings })
+        match Self::parse(&text) {
+            Ok(set) => Ok((set, text)),
+            Err(findings) => Err(SetError::Refused { path, text, findings }),
+        }
+    }
+}
+
+/// The text of a regular file. Whoever names the file may be a stranger, so it is neither waited for, as a pipe would
+/// be, nor read without an end, as a device would be.
+fn read_bounded(path: &Path) -> io::Result<String> {
+    // Before it is opened, for that may block or do something; and after, for it may have been exchanged.
+    check_regular(fs::metadata(path)?.file_type())?;
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    check_regular(metadata.file_type())?;
+    let mut text = String::new();
+    let len = file.take(FILE_LEN_MAX + 1).read_to_string(&mut text)? as u64;
+    if len > FILE_LEN_MAX {
+        let found = metadata.len().max(len);
+        let message = format!("it has {found} bytes, expected at most {FILE_LEN_MAX}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(text)
+}
+
+fn check_regular(kind: FileType) -> io::Result<()> {
+    if kind.is_file() {
+        return Ok(());
+    }
+    let message = format!("it is {}, expected a regular file", kind_name(kind));
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
+fn kind_name(kind: FileType) -> &'static str {
+    match kind {
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
     }
 }
 
@@ -265,6 +318,8 @@ fn refuse_too_many(sections: &[Section<'_>], read: &[Option<Feature>]) {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -996,7 +1051,7 @@ mod tests {
         assert!(error.starts_with("cannot read features/none.toml: "), "{error}");
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("set.toml");
-        std::fs::write(&path, "name = \"s\"\nversion = 1\n\nfeture = 1\n").unwrap();
+        fs::write(&path, "name = \"s\"\nversion = 1\n\nfeture = 1\n").unwrap();
         let error = FeatureSet::load(&path).unwrap_err().to_string();
         let expected = [
             "set.toml:1:1: feature is missing, expected one [[feature]] or more",
@@ -1007,6 +1062,33 @@ mod tests {
         for (line, expected) in lines.iter().zip(expected) {
             assert!(line.ends_with(expected), "{line}");
         }
+    }
+
+    #[test]
+    fn file_that_is_endless_or_none_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let check = |path: &Path, expected: &str| {
+            let error = FeatureSet::load(path).unwrap_err().to_string();
+            let expected = format!("cannot read {}: {expected}", path.display());
+            assert_eq!(error, expected);
+        };
+        check(Path::new("/dev/zero"), "it is a device, expected a regular file");
+        check(directory.path(), "it is a directory, expected a regular file");
+        let fifo = directory.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        check(&fifo, "it is a pipe, expected a regular file");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        check(&link, "it is a device, expected a regular file");
+        let long = directory.path().join("long.toml");
+        fs::write(&long, vec![b'#'; FILE_LEN_MAX as usize + 1]).unwrap();
+        check(&long, "it has 1048577 bytes, expected at most 1048576");
+        fs::write(
+            &long,
+            SET.to_owned() + "[[feature]]\nname = \"a\"\ntransform = \"is_weekend\"\n",
+        )
+        .unwrap();
+        assert_eq!(FeatureSet::load(&long).unwrap().slot_count(), 1);
     }
 
     const SHIPPED: &str = include_str!("../../../../features/payments-attempts.toml");
