@@ -2,9 +2,15 @@
 //!
 //! Invariant: nothing else in this crate syncs but the store libraries themselves.
 
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::Path;
+
+/// What a disk that is not full takes. Unit: bytes.
+const ROOM_LEN: usize = 1 << 20;
+
+/// The file that [`Disk::has_room`] writes and removes.
+const ROOM_NAME: &str = "room.tmp";
 
 /// Makes files and directories durable.
 pub trait Disk: Send + Sync {
@@ -15,6 +21,18 @@ pub trait Disk: Send + Sync {
 
     /// Returns when the names in the directory at `path` are durable.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Whether the directory at `path` takes [`ROOM_LEN`] more bytes. Asked only after something failed.
+    fn has_room(&self, path: &Path) -> bool {
+        let probe = path.join(ROOM_NAME);
+        let fill = |mut file: File| {
+            file.write_all(&vec![0x55; ROOM_LEN])?;
+            file.sync_all()
+        };
+        let filled = File::create(&probe).and_then(fill);
+        let removed = fs::remove_file(&probe);
+        filled.and(removed).is_ok()
+    }
 }
 
 /// The machine's own.

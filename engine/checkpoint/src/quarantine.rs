@@ -7,8 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How many of one name are kept; the oldest goes first.
-const KEPT_MAX: usize = 3;
+/// How many of one name are kept: each may be as long as the state, or several times that.
+const KEPT_MAX: usize = 1;
 
 const MARK: &str = ".quarantined-";
 
@@ -48,7 +48,8 @@ fn kept(path: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Removes `path`, a file or a directory.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         fs::remove_dir_all(path)
     } else {
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_three_are_kept() {
+    fn only_the_newest_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sled");
         for round in 1..=5_u64 {
@@ -69,8 +70,8 @@ mod tests {
             fs::write(path.join("db"), round.to_string()).unwrap();
             assert_eq!(set_aside(&path).unwrap(), numbered(&path, round));
         }
-        assert_eq!(kept(&path).unwrap(), [3, 4, 5]);
-        assert_eq!(fs::read(numbered(&path, 4).join("db")).unwrap(), b"4");
+        assert_eq!(kept(&path).unwrap(), [5]);
+        assert_eq!(fs::read(numbered(&path, 5).join("db")).unwrap(), b"5");
     }
 
     #[test]
@@ -81,7 +82,7 @@ mod tests {
             fs::write(&path, "damaged").unwrap();
             set_aside(&path).unwrap();
         }
-        assert_eq!(kept(&path).unwrap(), [2, 3, 4]);
+        assert_eq!(kept(&path).unwrap(), [4]);
         assert!(set_aside(&path).is_err(), "there is nothing left to move");
     }
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use pinion_runtime::state::State;
 
 use crate::config::CheckpointConfig;
+use crate::disk::{Disk as _, RealDisk};
 use crate::error::Reason;
 use crate::fill::Fill;
 use crate::manifest::{Identity, Manifest};
@@ -182,7 +183,17 @@ impl Search<'_> {
     }
 }
 
+/// Keeps it for people to look at, unless that keeps the disk full.
 fn set_aside(path: &Path) -> Option<PathBuf> {
+    if path.parent().is_some_and(|dir| !RealDisk.has_room(dir)) {
+        match quarantine::remove(path) {
+            Ok(()) => tracing::warn!(path = %path.display(), "checkpoint: the disk is full; it was removed"),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "checkpoint: could not be removed");
+            }
+        }
+        return None;
+    }
     let moved = quarantine::set_aside(path);
     moved
         .inspect_err(

@@ -125,6 +125,29 @@ impl StoreError {
         matches!(self, Self::Damaged { .. } | Self::Sync { .. })
     }
 
+    /// Whether there was no room for what had to be written.
+    pub fn is_lack_of_space(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match self {
+            Self::Io { source, .. } | Self::Sync { source, .. } => {
+                matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+            }
+            Self::Locked { .. } | Self::Damaged { .. } => false,
+        }
+    }
+
+    /// What a library says of its own bytes when there was no room for them is no damage.
+    pub(crate) fn for_lack_of_space(self) -> Self {
+        match self {
+            Self::Damaged { path, message } => Self::Io {
+                path,
+                action: "write for lack of space",
+                source: io::Error::new(io::ErrorKind::StorageFull, message),
+            },
+            other => other,
+        }
+    }
+
     /// Sorts the operating system's answer to `action`: what has nothing to do with the files' bytes is [`Self::Io`].
     fn of_io(path: &Path, action: &'static str, source: io::Error) -> Self {
         use io::ErrorKind::{

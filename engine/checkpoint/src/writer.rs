@@ -53,6 +53,8 @@ pub struct Writer {
     identity: Identity,
     disk: Arc<dyn Disk>,
     open: Option<Open>,
+    /// The last write failed because the disk was full: what the store holds may be half of something.
+    lacked_space: bool,
 }
 
 impl Writer {
@@ -68,6 +70,7 @@ impl Writer {
             identity: identity.clone(),
             disk,
             open: None,
+            lacked_space: false,
         }
     }
 
@@ -93,8 +96,7 @@ impl Writer {
         let begun = Instant::now();
         let batch = scan.batch(&regions, &manifest);
         if let Err(error) = open.write(&self.config.store_dir(), &batch) {
-            self.give_up(open, &error);
-            return Err(error.into());
+            return Err(self.give_up(open, error).into());
         }
         let write_took = open_took + begun.elapsed();
         let mut written = Written {
@@ -107,6 +109,7 @@ impl Writer {
             snapshot: None,
         };
         written.snapshot = self.snapshot(&written.manifest, &batch.manifest, &regions, &scan.table);
+        self.lacked_space = false;
         open.generation += 1;
         open.table = scan.table;
         open.strays.clear();
@@ -130,10 +133,22 @@ impl Writer {
         })?;
         match self.open_once(shapes) {
             Err(error) if error.is_lasting() => {
+                self.lacked_space |= !self.disk.has_room(dir);
                 self.start_over(&error);
                 self.open_once(shapes)
             }
             outcome => outcome,
+        }
+        .map_err(|error| self.judged(error))
+    }
+
+    /// The error as it is reported: nothing that a full disk leads to is damage.
+    fn judged(&mut self, error: StoreError) -> StoreError {
+        self.lacked_space |= error.is_lack_of_space();
+        if self.lacked_space {
+            error.for_lack_of_space()
+        } else {
+            error
         }
     }
 
@@ -159,16 +174,30 @@ impl Writer {
         }
     }
 
-    /// Closes a store that failed, and moves it aside if it is of no more use.
-    fn give_up(&self, open: Open, error: &StoreError) {
+    /// Closes a store that failed, and moves it aside if it is of no more use. One that only lacked space stays for
+    /// the next write to look at.
+    fn give_up(&mut self, open: Open, error: StoreError) -> StoreError {
         store::abandon(open.store);
         if error.is_lasting() {
-            self.start_over(error);
+            self.lacked_space |= !self.disk.has_room(&self.config.dir);
         }
+        let error = self.judged(error);
+        if error.is_lasting() {
+            self.start_over(&error);
+        }
+        error
     }
 
+    /// Makes place for an empty store. What lacked space goes: kept, it would keep the disk full.
     fn start_over(&self, error: &StoreError) {
         let path = self.config.store_dir();
+        if self.lacked_space {
+            match quarantine::remove(&path) {
+                Ok(()) => tracing::warn!(%error, "checkpoint: the disk was full; the store is begun anew"),
+                Err(refused) => tracing::error!(%error, %refused, "checkpoint: store could not be removed"),
+            }
+            return;
+        }
         match quarantine::set_aside(&path) {
             Ok(kept) => tracing::warn!(%error, kept = %kept.display(), "checkpoint: store moved aside"),
             Err(_) if !path.exists() => tracing::warn!(%error, "checkpoint: store is gone, begun anew"),

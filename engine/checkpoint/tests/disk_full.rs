@@ -6,9 +6,13 @@
 mod support;
 
 use std::env;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
+use pinion_checkpoint::disk::{Disk, RealDisk};
 use pinion_checkpoint::{Backend, CheckpointError, StoreError, Writer};
 use pinion_runtime::state::State as _;
 use support::*;
@@ -98,4 +102,47 @@ fn full_disk_under_redb_is_an_error_and_loses_nothing() {
         "full_disk_under_redb_is_an_error_and_loses_nothing",
         Backend::Redb,
     );
+}
+
+/// A disk that has no room and whose store holds half of something.
+struct Full;
+
+impl Disk for Full {
+    fn sync_file(&self, file: &File, path: &Path) -> io::Result<()> {
+        RealDisk.sync_file(file, path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_directory(path)
+    }
+
+    fn has_room(&self, _path: &Path) -> bool {
+        false
+    }
+}
+
+/// A store that a full disk has left unreadable is removed, not kept, and the next checkpoint is whole.
+fn check_no_damage(backend: Backend) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), backend);
+    write(&mut Writer::new(&config, &identity()), &Model::at(5));
+    let path = dir.path().join(main_file(backend));
+    let len = std::fs::metadata(&path).unwrap().len() as usize;
+    std::fs::write(&path, vec![0xA5; len]).unwrap();
+    write(
+        &mut Writer::with_disk(&config, &identity(), Arc::new(Full)),
+        &Model::at(6),
+    );
+    let is_kept = |name: &str| name.contains(".quarantined-");
+    let entries = std::fs::read_dir(dir.path()).unwrap();
+    let names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(!names.iter().any(|name| is_kept(name)), "{names:?}");
+    assert_eq!(check_whole(&config, "begun anew").0, 6);
+}
+
+#[test]
+fn store_that_a_full_disk_left_unreadable_is_removed_and_not_kept() {
+    BACKENDS.into_iter().for_each(check_no_damage);
 }
