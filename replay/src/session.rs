@@ -15,9 +15,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use pinion_features::set::canonical;
 use pinion_journal::JournalError;
 use pinion_node::bus::InProcess;
-use pinion_node::{Accounts, Config, Pipeline};
+use pinion_node::feature_sets::InForce;
+use pinion_node::{Accounts, Config, History, HistoryError, Pipeline};
 use pinion_publish::WhenUnheard;
 use pinion_runtime::agent::StartError;
 use pinion_runtime::clock::{Clock, VirtualClock};
@@ -39,6 +41,9 @@ pub enum ReplayError {
     /// The journal cannot be read, or is corrupt.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The log of the feature sets that served it cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// There is nothing to run.
     #[error("{}: 0 inputs, expected a journal with at least 1", dir.display())]
     NoInputs {
@@ -144,8 +149,9 @@ impl Session {
         config.publish.when_unheard = WhenUnheard::Drop;
         let (clock, virtual_clock) = Clock::manual(survey.first_stamp_ns);
         let bus = InProcess(InProcessBus::new());
-        let pipeline = Pipeline::new(&config, bus, &clock, Some(journal.reader()?), Vec::new())
-            .map_err(ReplayError::Start)?;
+        let recorded = (Some(journal.reader()?), sets_in_force(&config, journal)?);
+        let pipeline =
+            Pipeline::with_sets(&config, bus, &clock, recorded, Vec::new()).map_err(ReplayError::Start)?;
         let watch = Watch::new(&pipeline);
         Ok(Self {
             pipeline,
@@ -219,6 +225,21 @@ impl Session {
         });
         self.clock.set(stamp_ns);
         outcome.map(|()| work + taken)
+    }
+}
+
+/// The sets that served the journal, if the configured one is among them; else none: the configured one is tried.
+fn sets_in_force(config: &Config, journal: &RecordedJournal) -> Result<Vec<InForce>, ReplayError> {
+    let Some(history) = History::of_journal(journal.dir())? else {
+        return Ok(Vec::new());
+    };
+    let set = config
+        .features
+        .load_set()
+        .map_err(|error| ReplayError::Start(error.into()))?;
+    match history.since_of(canonical::hash(&set)) {
+        Some(_) => Ok(history.in_force(journal.survey().end_position)?),
+        None => Ok(Vec::new()),
     }
 }
 

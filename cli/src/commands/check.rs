@@ -321,6 +321,7 @@ fn stages_on_trial(config: &Config, set: &FeatureSet) -> std::io::Result<Topolog
         recorded: None,
         begin: None,
         set: Arc::new(set.clone()),
+        sets: Vec::new(),
         features: None,
         resume: Resume::default(),
         progress: None,

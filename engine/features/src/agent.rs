@@ -18,6 +18,7 @@ use pinion_schemas::records::{FEATURES_MAX, FeatureRecord, PaymentRecord, paymen
 use crate::config::FeaturesConfig;
 use crate::counters::FeaturesCounters;
 use crate::error::FeaturesError;
+use crate::since::Since;
 use crate::store::FeatureStore;
 use crate::watermarks::Watermarks;
 
@@ -85,6 +86,8 @@ pub struct FeatureAgent {
 /// What the records pass through.
 struct Serving {
     store: Box<FeatureStore>,
+    /// What of recorded events counts.
+    since: Option<Since>,
     copy: Option<Producer<PaymentRecord>>,
     /// The ring of the copy was full: it has a gap.
     is_copy_broken: bool,
@@ -116,6 +119,7 @@ impl FeatureAgent {
             output,
             serving: Serving {
                 store,
+                since: None,
                 copy: None,
                 is_copy_broken: false,
                 last_sequence,
@@ -128,6 +132,12 @@ impl FeatureAgent {
             counters,
             batch_max: config.batch_max as usize,
         })
+    }
+
+    /// Lets events before a time leave only their names, up to a sequence.
+    pub fn with_since(mut self, since: Option<Since>) -> Self {
+        self.serving.since = since;
+        self
     }
 
     /// What the stage knows.
@@ -254,7 +264,10 @@ impl Serving {
     fn serve(&mut self, payment: &PaymentRecord, slot: &mut FeatureRecord) {
         slot.payment = *payment;
         slot.payment.feature_set_hash = self.store.set_hash();
-        self.store.apply(payment, &mut slot.features);
+        match self.since {
+            None => self.store.apply(payment, &mut slot.features),
+            Some(since) => self.store.apply(&since.shape(payment), &mut slot.features),
+        }
         self.last_sequence = payment.origin.sequence;
         let origin = &payment.origin;
         if origin.kind == payment_kind::TRANSACTION {

@@ -32,6 +32,7 @@ use pinion_score::manifest::{ModelFolder, locate};
 use crate::admin::features::set_name;
 use crate::admin::{Backfilled, Progress, Reply, Response};
 use crate::config::Config;
+use crate::feature_sets::{History, Known, Step};
 use crate::replica::{Followed, Follower, Replica, Since, copy_into_fresh, feature_store};
 use crate::snapshotter::Snapshotting;
 
@@ -99,14 +100,24 @@ impl Backfill {
         (counters, reply): (&Counters, &Reply),
     ) -> Result<Self, (Option<Exchange>, String)> {
         let former = follower.replica().set().clone();
-        let (set, from_ns) = match prepare(config, set, from, &former) {
+        // The replica may be behind the engine.
+        let watermark = counters.value("features.watermark_ns").unwrap_or_default();
+        let newest_ns = follower.replica().place().event_ns.max(watermark as i64);
+        let (set, from_ns) = match prepare(config, (set, from), (follower.replica(), newest_ns)) {
             Ok(prepared) => prepared,
             Err(reason) => return Err((Some(exchange), reason)),
+        };
+        let history = match History::read(&follower.followed().dir, setting.journal_id) {
+            Ok(history) => history,
+            Err(error) => return Err((Some(exchange), error.to_string())),
         };
         let flags = Arc::new(Flags::default());
         let work = Work {
             config: config.clone(),
-            set: Arc::new(set),
+            set,
+            history,
+            is_noted: false,
+            is_unanswered: false,
             former,
             since: from_ns.map(|from_ns| Since {
                 from_ns,
@@ -162,14 +173,28 @@ impl Backfill {
 /// Reads and checks what was asked for.
 fn prepare(
     config: &Config,
-    file: &Path,
-    from: Option<&str>,
-    former: &FeatureSet,
-) -> Result<(FeatureSet, Option<i64>), String> {
-    let set = FeatureSet::load(file).map_err(|error| error.to_string())?;
-    let from_ns = from.map(day_ns).transpose()?;
-    check_model(config, &set, former)?;
-    Ok((set, from_ns))
+    (file, from): (&Path, Option<&str>),
+    (former, newest_ns): (&Replica, i64),
+) -> Result<(Known, Option<i64>), String> {
+    let (set, text) = FeatureSet::load_with_text(file).map_err(|error| error.to_string())?;
+    let from_ns = from.map(|text| from_ns(text, newest_ns)).transpose()?;
+    check_model(config, &set, former.set())?;
+    Ok((Known::new(set, &text), from_ns))
+}
+
+/// Start of the day `text`, unless nothing of what the engine knows would count from there on.
+fn from_ns(text: &str, newest_ns: i64) -> Result<i64, String> {
+    let from_ns = day_ns(text)?;
+    if newest_ns > 0 && from_ns <= newest_ns {
+        return Ok(from_ns);
+    }
+    let newest = jiff::Timestamp::from_nanosecond(newest_ns.into()).unwrap_or_default();
+    let expected = if newest_ns > 0 {
+        format!("a day up to that of the newest event, {newest:.0}")
+    } else {
+        "none while there is no payment".to_owned()
+    };
+    Err(format!("from is \"{text}\", expected {expected}"))
 }
 
 /// Start of the day `text`, UTC. Unit: ns since the Unix epoch.
@@ -294,7 +319,13 @@ enum Outcome {
 /// What the thread owns.
 struct Work {
     config: Config,
-    set: Arc<FeatureSet>,
+    set: Known,
+    /// Which sets served, beside the journal.
+    history: History,
+    /// The set was noted as prepared.
+    is_noted: bool,
+    /// Nobody knows whether the agent has the set.
+    is_unanswered: bool,
     former: Arc<FeatureSet>,
     since: Option<Since>,
     followed: Arc<Followed>,
@@ -318,28 +349,56 @@ impl Work {
     fn run(&mut self) -> Result<(Replica, Backfilled), String> {
         self.retries.set(0);
         while self.exchange.next_retired().is_some() {}
-        let mut replica = Replica::new(&self.config, self.set.clone()).map_err(text)?;
+        let mut replica = Replica::new(&self.config, self.set.set.clone()).map_err(text)?;
         replica.set_since(self.since);
         let mut inputs = Reader::open(&self.followed.dir).map_err(text)?;
         self.read_journal(&mut replica, &mut inputs)?;
         self.teller.tell("copy", replica.place().sequence, self.decided());
         let mut store = Store {
-            store: Box::new(feature_store(&self.config, &self.set).map_err(text)?),
+            store: Box::new(feature_store(&self.config, &self.set.set).map_err(text)?),
             sequence: replica.place().sequence,
             since: self.since,
         };
         copy_into_fresh(replica.store(), store.store.as_mut());
-        let first_sequence = self.exchange(&mut replica, &mut inputs, store)?;
+        let exchanged = self.exchange(&mut replica, &mut inputs, store);
+        self.note_end(exchanged.as_ref().ok().copied(), &replica);
+        let first_sequence = exchanged?;
         self.drop_the_ring();
         let backfilled = Backfilled {
-            set: set_name(&self.set),
+            set: set_name(&self.set.set),
             former: set_name(&self.former),
             first_sequence,
-            payments: replica.place().sequence,
+            payments: replica.counted(),
             retries: self.retries.get() as u32,
             took_ms: self.started.elapsed().as_millis() as u64,
         };
         Ok((replica, backfilled))
+    }
+
+    /// Notes the set beside the journal before the agent gets it, so that no end of the process can lose it.
+    fn note_prepared(&mut self, sequence: u64) -> Result<(), String> {
+        if !self.is_noted {
+            let place = (sequence, now_ns());
+            let noted = self.history.note(Step::Prepared, (&self.set, self.since), place);
+            noted.map_err(text)?;
+            self.is_noted = true;
+        }
+        Ok(())
+    }
+
+    /// Notes what became of the set. If that is not known, or cannot be written, the next start finds it out.
+    fn note_end(&mut self, first_sequence: Option<u64>, replica: &Replica) {
+        if !self.is_noted || (self.is_unanswered && first_sequence.is_none()) {
+            return;
+        }
+        let step = first_sequence.map_or(Step::Dropped, |_| Step::Done);
+        let sequence = first_sequence.map_or(replica.place().sequence, |first| first - 1);
+        let noted = self
+            .history
+            .note(step, (&self.set, self.since), (sequence, now_ns()));
+        if let Err(error) = noted {
+            tracing::warn!("backfill: {error}; the next start finds out what became of the set");
+        }
     }
 
     /// The agent gives the ring back after the former store; if it takes its time, the next backfill drops it.
@@ -424,6 +483,7 @@ impl Work {
                 replica.set_since(Some(*since));
                 attempt.store.since = Some(*since);
             }
+            self.note_prepared(attempt.store.sequence)?;
             match self.swap(attempt)? {
                 Ok(first_sequence) => return Ok(Outcome::Done { first_sequence }),
                 Err((again, true)) => return Ok(Outcome::Overflow(again.store)),
@@ -490,6 +550,7 @@ impl Work {
                 }
                 Some(FeatureRetired::Copy(_)) => has_overflowed = true,
                 None if self.exchange.is_abandoned() || started.elapsed() > ANSWER_MAX => {
+                    self.is_unanswered = true;
                     return Err("the feature agent does not answer".to_owned());
                 }
                 None => std::thread::sleep(PAUSE),
@@ -513,6 +574,11 @@ impl Work {
         }
         Ok(())
     }
+}
+
+/// Unit: ns since the Unix epoch.
+fn now_ns() -> i64 {
+    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 fn text(error: impl ToString) -> String {

@@ -20,7 +20,7 @@ use pinion_schemas::hash::DecisionHash;
 
 use crate::config::Config;
 use crate::launch::NodeError;
-use crate::replica::{Place, Replica};
+use crate::replica::{Place, Replica, Since};
 
 /// Version of what the bytes of the payment lane's regions mean. To be raised with every change of that.
 pub const SCHEMA: u32 = 1;
@@ -75,11 +75,16 @@ pub(crate) struct Begun {
 /// The configuration of the replica is refused, or the journal's first segment cannot be read.
 pub(crate) fn begin(
     config: &Config,
-    set: &Arc<FeatureSet>,
+    (set, since): (&Arc<FeatureSet>, Option<Since>),
     recovery: &Recovery,
     probe: &Probe,
 ) -> Result<Begun, NodeError> {
-    let mut replica = Replica::new(config, set.clone())?;
+    let fresh = || {
+        let mut replica = Replica::new(config, set.clone())?;
+        replica.set_since(since);
+        Ok::<_, NodeError>(replica)
+    };
+    let mut replica = fresh()?;
     let section = config.checkpoint();
     let journal_id = journal_id(config)?;
     let Some(journal) = journal_id.filter(|_| section.enabled) else {
@@ -102,7 +107,7 @@ pub(crate) fn begin(
             "checkpoint: its position is {}, where no entry of the journal ends; the whole journal is run",
             mark.position
         );
-        return Ok(Begun::new(Replica::new(config, set.clone())?));
+        return Ok(Begun::new(fresh()?));
     }
     replica.resume_at(Place {
         position: mark.position,
@@ -155,7 +160,8 @@ pub(crate) fn identity(config: &Config, replica: &Replica, journal: u64) -> Iden
 }
 
 /// First eight bytes of the BLAKE3 hash of what decides which regions there are and what their bytes mean: the
-/// sections `ingest` and `features` without what cannot change a record or a vector, and the regions themselves.
+/// sections `ingest` and `features` without what cannot change a record or a vector, the regions themselves, and what
+/// of the journal does not count.
 fn layout_hash(config: &Config, replica: &Replica) -> u64 {
     let mut text = config.payment_state_text();
     for region in replica.regions() {
@@ -165,6 +171,9 @@ fn layout_hash(config: &Config, replica: &Replica) -> u64 {
             region.index,
             region.bytes.len()
         ));
+    }
+    if let Some(since) = replica.since() {
+        text.push_str(&format!("since {} {}\n", since.from_ns, since.until_sequence));
     }
     let hash = blake3::hash(text.as_bytes());
     u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"))

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
 use pinion_checkpoint::Probe;
-use pinion_features::FeatureSet;
+use pinion_features::set::canonical;
 use pinion_features::set::file::SetError;
+use pinion_features::{FeatureSet, Since};
 use pinion_ingest::DeadLetters;
 use pinion_journal::{
     Gate, Identity, JournalAgent, JournalError, JournalPosition, Reader, Recovery, recover,
@@ -42,6 +43,7 @@ use crate::backfill::Exchange;
 use crate::bus::{AeronC, AeronRs, Connect};
 use crate::checkpoints::{self, Begun, Restored};
 use crate::config::Config;
+use crate::feature_sets::{self, History, HistoryError, InForce, Known};
 use crate::housekeeping::Housekeeping;
 use crate::replica::{Followed, Follower, ReplicaError, SharedReplica};
 use crate::snapshotter::{Health, Snapshotter, Snapshotting};
@@ -85,6 +87,9 @@ pub enum NodeError {
     /// No layout of agents on cores.
     #[error("{0}")]
     Cores(String),
+    /// The log of feature sets cannot be used.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The feature set cannot be used.
     #[error("features.set: {0}")]
     FeatureSet(#[from] SetError),
@@ -164,6 +169,8 @@ pub struct Recovered {
     pub truncated_len: u64,
     /// The checkpoint that was found, if one could be used.
     pub restored: Option<Restored>,
+    /// What of the journal counts for the configured feature set, as the log beside the journal says.
+    pub since: Option<Since>,
     /// From the end of recovery to the last recorded input decided.
     pub took: Duration,
 }
@@ -172,6 +179,15 @@ impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(restored) = &self.restored {
             write!(f, "{restored}, ")?;
+        }
+        if let Some(since) = self.since {
+            let from = jiff::Timestamp::from_nanosecond(since.from_ns.into()).unwrap_or_default();
+            write!(
+                f,
+                "payments before {from:.0} up to sequence {} leave only their names ({}), ",
+                since.until_sequence,
+                feature_sets::FILE_NAME
+            )?;
         }
         let (run, took) = (self.run, self.took.as_millis());
         write!(f, "ran {run} inputs of the journal's tail in {took} ms")
@@ -239,12 +255,15 @@ impl Engine {
             source,
         })?;
         let plan = plan(config)?;
-        let set = Arc::new(config.features.load_set()?);
+        let (set, text) = FeatureSet::load_with_text(&config.features.locate_set()?)?;
+        let set = Known::new(set, &text);
         let recovery = recover(&config.journal())?;
-        let begun = checkpoints::begin(config, &set, &recovery, probe)?;
+        let since = known_since(config, &set, &recovery)?;
+        let begun = checkpoints::begin(config, (&set.set, since), &recovery, probe)?;
         let found = Found {
             plan,
             set,
+            since,
             recovery,
             begun,
         };
@@ -266,13 +285,18 @@ impl Engine {
         let Found {
             plan,
             set,
+            since,
             recovery,
             begun,
         } = found;
+        let began_at = recovery.last_decision_sequence.payment;
         let journal = recovery.position();
         let recorded = recorded(config, &recovery)?;
         let beginning = Beginning::of(config, begun, &recovery)?;
-        let recovered = beginning.recovered.clone();
+        let recovered = Recovered {
+            since,
+            ..beginning.recovered.clone()
+        };
         let driver = start_driver(config, &plan)?;
         let (progress, seen) = latest(beginning.resume.payment.mark.words());
         let (exchange, control) = control::channel(COMMANDS_MAX);
@@ -280,7 +304,12 @@ impl Engine {
             connect,
             recorded,
             begin: beginning.live(),
-            set,
+            set: set.set.clone(),
+            sets: vec![InForce {
+                sequence: 0,
+                set: set.set.clone(),
+                since,
+            }],
             features: Some(control),
             resume: beginning.resume,
             progress: Some(progress),
@@ -297,6 +326,10 @@ impl Engine {
         stages.push(journal_stage(
             config, recovery, entries, &clock, &counters, &faults,
         )?);
+        if let Some(journal_id) = checkpoints::journal_id(config)? {
+            let mut history = History::read(&config.journal().dir, journal_id)?;
+            history.began(&set, since, (began_at, clock.now_ns()))?;
+        }
         stages.extend(driver_stage(config));
         let runners = spawn(config, &plan, stages, &clock, &counters)?;
         let mut engine = Self {
@@ -539,7 +572,8 @@ impl Engine {
 /// What is known before anything is built.
 struct Found {
     plan: Plan,
-    set: Arc<FeatureSet>,
+    set: Known,
+    since: Option<Since>,
     recovery: Recovery,
     begun: Begun,
 }
@@ -635,6 +669,31 @@ fn driver_stage(config: &Config) -> Option<Stage> {
         config.bus.driver == DriverKind::Embedded && config.bus.driver_threading == DriverThreading::Invoker;
     let bus = config.bus.clone();
     wanted.then(|| Stage::new(Role::Driver, move || Ok(DriverAgent::new(&bus))))
+}
+
+/// What of the journal counts for the configured set; says what became of changes that were under way.
+fn known_since(config: &Config, set: &Known, recovery: &Recovery) -> Result<Option<Since>, NodeError> {
+    let Some(journal_id) = checkpoints::journal_id(config)? else {
+        return Ok(None);
+    };
+    let mut history = History::read(&config.journal().dir, journal_id)?;
+    history.settle(recovery.next_position, Clock::system().now_ns())?;
+    let hash = canonical::hash(&set.set);
+    if let Some(newest) = history
+        .newest()
+        .filter(|newest| newest.hash != format!("{hash:016x}"))
+    {
+        tracing::warn!(
+            "features.set is {} version {} ({hash:016x}); the journal was last served by {} version {} ({}), which is in \
+             force no more",
+            set.set.name,
+            set.set.version,
+            newest.name,
+            newest.version,
+            newest.hash
+        );
+    }
+    Ok(history.since_of(hash).flatten())
 }
 
 /// The inputs of a journal that is not empty.

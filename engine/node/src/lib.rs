@@ -27,6 +27,9 @@ pub mod pipeline;
 pub mod housekeeping;
 pub mod replica;
 
+pub mod feature_sets;
+mod scheduled;
+
 pub mod backfill;
 pub mod checkpoints;
 pub mod snapshotter;
@@ -36,6 +39,7 @@ pub mod admin;
 pub use accounts::{Accounts, LaneAccount};
 pub use conductor::conduct;
 pub use config::{Config, Finding, Sources};
+pub use feature_sets::{History, HistoryError};
 pub use launch::{Engine, NodeError, Recovered, Summary};
 pub use pipeline::Pipeline;
 pub use replica::Replica;

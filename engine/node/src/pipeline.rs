@@ -20,6 +20,7 @@ use pinion_runtime::ring::EntryConsumer;
 use crate::accounts::Accounts;
 use crate::bus::Connect;
 use crate::config::Config;
+use crate::feature_sets::InForce;
 use crate::topology::{self, Surroundings};
 
 /// Cells for the counters of one pipeline.
@@ -49,12 +50,27 @@ impl Pipeline {
         recorded: Option<Reader>,
         extra: Vec<Box<dyn Agent>>,
     ) -> Result<Self, StartError> {
+        Self::with_sets(config, connect, clock, (recorded, Vec::new()), extra)
+    }
+
+    /// As [`Self::new`]; what is recorded was served by `sets`, in order. None: by the configured one.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_sets<C: Connect>(
+        config: &Config,
+        connect: C,
+        clock: &Clock,
+        (recorded, sets): (Option<Reader>, Vec<InForce>),
+        extra: Vec<Box<dyn Agent>>,
+    ) -> Result<Self, StartError> {
         let (counters, faults) = (Counters::in_memory(COUNTERS_MAX), ErrorLog::in_memory());
         let surroundings = Surroundings {
             connect,
             recorded,
             begin: None,
             set: Arc::new(config.features.load_set()?),
+            sets,
             features: None,
             resume: Resume::default(),
             progress: None,

@@ -16,6 +16,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use pinion_features::Since;
 use pinion_features::{FeatureSet, FeatureStore, FeaturesError};
 use pinion_ingest::{ByHand, IngestError};
 use pinion_journal::{Entry, FsyncPolicy, JournalError, JournalPosition, Reader};
@@ -54,27 +55,6 @@ pub struct Place {
     pub event_ns: i64,
 }
 
-/// Events that leave nothing but their names: those before `from_ns`, up to lane sequence `until_sequence`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Since {
-    /// Unit: ns since the Unix epoch.
-    pub from_ns: i64,
-    /// From behind it every event counts.
-    pub until_sequence: u64,
-}
-
-impl Since {
-    /// The record as it counts: one of no known kind, if the event is too old, which only forgets what its fresh
-    /// numbers stood for before.
-    pub fn shape(&self, record: &PaymentRecord) -> PaymentRecord {
-        let mut shaped = *record;
-        if record.origin.event_ns < self.from_ns && record.origin.sequence <= self.until_sequence {
-            shaped.origin.kind = 0;
-        }
-        shaped
-    }
-}
-
 /// The payment lane's names and features.
 pub struct Replica {
     intake: ByHand,
@@ -82,6 +62,8 @@ pub struct Replica {
     set: Arc<FeatureSet>,
     since: Option<Since>,
     place: Place,
+    /// Payments taken here that left more than their names.
+    counted: u64,
     vector: [f32; FEATURES_MAX],
 }
 
@@ -97,6 +79,7 @@ impl Replica {
             set,
             since: None,
             place: Place::default(),
+            counted: 0,
             vector: [0.0; FEATURES_MAX],
         })
     }
@@ -104,6 +87,11 @@ impl Replica {
     /// Lets events before a time leave nothing but their names.
     pub fn set_since(&mut self, since: Option<Since>) {
         self.since = since;
+    }
+
+    /// What of the journal counts.
+    pub fn since(&self) -> Option<Since> {
+        self.since
     }
 
     /// Says how far it came, after its regions were filled in.
@@ -151,6 +139,7 @@ impl Replica {
         self.place.sequence = self.intake.sequence();
         let record = record?;
         let shaped = self.since.map_or(record, |since| since.shape(&record));
+        self.counted += u64::from(self.since.is_none_or(|since| since.counts(&record)));
         self.store.apply(&shaped, &mut self.vector);
         self.place.event_ns = self.place.event_ns.max(record.origin.event_ns);
         Some(record)
@@ -159,6 +148,11 @@ impl Replica {
     /// How far it came.
     pub fn place(&self) -> Place {
         self.place
+    }
+
+    /// Payments taken, since it was made, that left more than their names.
+    pub fn counted(&self) -> u64 {
+        self.counted
     }
 
     /// The names' numbers.

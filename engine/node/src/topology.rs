@@ -29,14 +29,16 @@ use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::latest::Latest;
 use pinion_runtime::names::NameTable;
 use pinion_runtime::ring::{Consumer, EntryConsumer, Producer, entry_ring, ring};
-use pinion_schemas::records::{DecisionRecord, MarketRecord, PaymentRecord};
+use pinion_schemas::records::{DecisionRecord, FeatureRecord, MarketRecord, PaymentRecord};
 use pinion_score::ScoreAgent;
 use pinion_strategy::{MarketStrategyAgent, PaymentStrategyAgent};
 use pinion_transport::{Bus as _, Endpoint};
 
 use crate::bus::Connect;
 use crate::config::Config;
+use crate::feature_sets::InForce;
 use crate::replica::{SharedReplica, copy_into_fresh, feature_store, lock};
+use crate::scheduled::ScheduledFeatures;
 use crate::strategies;
 
 /// Builds an agent on the thread that will run it.
@@ -73,6 +75,8 @@ pub struct Surroundings<C> {
     pub begin: Option<SharedReplica>,
     /// The feature set in force.
     pub set: Arc<FeatureSet>,
+    /// The sets that served what is recorded, in order, with what counts for them; none: `set` and everything.
+    pub sets: Vec<InForce>,
     /// The feature agent's end of the way by which another set takes over.
     pub features: Option<FeatureControl>,
     /// What the journal knew of decisions at the start.
@@ -150,6 +154,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
     stages.extend(market_lane(config, counters, market_events, to_publish_market));
     let knowledge = Knowledge {
         set: around.set,
+        sets: around.sets,
         begin: around.begin,
         control: around.features,
     };
@@ -195,6 +200,7 @@ fn market_lane(
 /// What the feature stage computes, begins with, and obeys.
 struct Knowledge {
     set: Arc<FeatureSet>,
+    sets: Vec<InForce>,
     begin: Option<SharedReplica>,
     control: Option<FeatureControl>,
 }
@@ -210,19 +216,7 @@ fn payment_lane(
     let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);
     let set = knowledge.set.clone();
     [
-        staged(config, counters, Role::Features, move |config, counters| {
-            let Knowledge { set, begin, control } = knowledge;
-            let mut store = Box::new(feature_store(config, &set)?);
-            store.prefault();
-            let begun = begin.map_or(0, |replica| {
-                let replica = lock(&replica);
-                copy_into_fresh(replica.store(), store.as_mut());
-                replica.place().sequence
-            });
-            let section = &config.features;
-            let agent = FeatureAgent::new(section, store, begun, control, events, to_score, counters);
-            Ok(agent?)
-        }),
+        features_stage(config, counters, knowledge, (events, to_score)),
         staged(config, counters, Role::Score, move |config, counters| {
             Ok(ScoreAgent::new(
                 &config.score,
@@ -239,6 +233,47 @@ fn payment_lane(
             Ok(agent?)
         }),
     ]
+}
+
+/// The node's feature stage; in a replay over several sets the one that exchanges them.
+fn features_stage(
+    config: &Config,
+    counters: &Counters,
+    knowledge: Knowledge,
+    (events, to_score): (Consumer<PaymentRecord>, Producer<FeatureRecord>),
+) -> Stage {
+    let Knowledge {
+        mut set,
+        sets,
+        begin,
+        control,
+    } = knowledge;
+    if sets.len() > 1 {
+        return staged(config, counters, Role::Features, move |config, counters| {
+            Ok(ScheduledFeatures::new(
+                config,
+                &sets,
+                (events, to_score),
+                counters,
+            )?)
+        });
+    }
+    let since = sets.first().and_then(|only| only.since);
+    if let Some(only) = sets.into_iter().next() {
+        set = only.set;
+    }
+    staged(config, counters, Role::Features, move |config, counters| {
+        let mut store = Box::new(feature_store(config, &set)?);
+        store.prefault();
+        let begun = begin.map_or(0, |replica| {
+            let replica = lock(&replica);
+            copy_into_fresh(replica.store(), store.as_mut());
+            replica.place().sequence
+        });
+        let section = &config.features;
+        let agent = FeatureAgent::new(section, store, begun, control, events, to_score, counters)?;
+        Ok(agent.with_since(since))
+    })
 }
 
 /// A stage that needs only its part of the configuration and the counters.

@@ -13,10 +13,11 @@ use pinion_features::{FeatureAgent, FeatureCommand, FeatureControl, FeatureRetir
 use pinion_ingest::ByHand;
 use pinion_journal::{Entry, Identity, JournalAgent, Reader, recover};
 use pinion_node::admin::{Answer, Backfilled, Client, Request, Server};
+use pinion_node::feature_sets::{self, Step};
 use pinion_node::housekeeping::Housekeeping;
 use pinion_node::replica::{Followed, Follower, Since, feature_store};
 use pinion_node::snapshotter::{Snapshotter, Snapshotting};
-use pinion_node::{Config, Replica, checkpoints};
+use pinion_node::{Config, History, Replica, checkpoints};
 use pinion_publish::DecisionMark;
 use pinion_runtime::agent::Agent as _;
 use pinion_runtime::clock::Clock;
@@ -299,8 +300,10 @@ fn vectors_after_a_swap_are_those_of_an_engine_that_ran_the_set_from_the_start()
 
 #[test]
 fn vectors_after_a_swap_from_a_day_on_are_those_of_an_engine_that_began_there() {
-    // The first payments are of 2018-04-01, 144 a day.
-    check(0, Some(("2018-04-08", 1_523_145_600_000_000_000)));
+    // The first payments are of 2018-04-01, 144 a day: those of seven days do not count.
+    let backfilled = check(0, Some(("2018-04-08", 1_523_145_600_000_000_000)));
+    let left_out = backfilled.first_sequence - 1 - backfilled.payments;
+    assert!((1_000..=1_100).contains(&left_out), "{backfilled:?}");
 }
 
 #[test]
@@ -341,4 +344,101 @@ fn set_can_be_exchanged_again_and_a_set_that_the_model_cannot_read_is_refused() 
         "from is \"soon\", expected a day such as \"2026-01-31\""
     );
     assert!(refused(&folder.path().join("none.toml"), None).contains("none.toml"));
+    let said = refused(&set_path("payments-attempts"), Some("2018-05-01"));
+    let expected = "from is \"2018-05-01\", expected a day up to that of the newest event, 2018-04-";
+    assert!(said.starts_with(expected), "{said}");
+    assert_eq!(
+        refused(Path::new("/dev/zero"), None),
+        "cannot read /dev/zero: it is a device, expected a regular file"
+    );
+}
+
+/// An engine that exchanges its set while payments flow, with or without a day. Returns what it came to.
+fn exchange(light: &mut Light, from: Option<&str>) -> Backfilled {
+    let request = Request::FeaturesBackfill {
+        set: set_path("payments-attempts"),
+        from: from.map(str::to_owned),
+    };
+    let dir = light.config.engine.dir.clone();
+    let asked = std::thread::spawn(move || Client::connect(&dir).unwrap().ask(&request, |_| ()));
+    while !asked.is_finished() {
+        let to = light.feeder.sent[0] + 5;
+        light.run(to);
+    }
+    match asked.join().unwrap().unwrap() {
+        Answer::Backfilled(backfilled) => backfilled,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The digest of a start over a copy of the engine's folder, and how it told what it found.
+fn restarted(folder: &Path, set: &str, keeps_checkpoint: bool, to: u64) -> (String, String) {
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(folder, copy.path());
+    if !keeps_checkpoint {
+        std::fs::remove_dir_all(copy.path().join("data/checkpoint")).unwrap();
+    }
+    let mut config = config(copy.path());
+    config.features.set = set_path(set);
+    let light = Light::start(&config);
+    assert_eq!(
+        light.engine.recovered().restored.is_some(),
+        keeps_checkpoint && set == "payments-attempts"
+    );
+    let told = light.engine.recovered().to_string();
+    let digest = light.digest_at(to).digest;
+    light.stop();
+    (digest, told)
+}
+
+/// After an exchange the journal with its log is the truth: without the checkpoint the state is the same.
+fn check_restart(from: Option<&str>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut light = Light::start(&config(folder.path()));
+    light.run(2_000);
+    let backfilled = exchange(&mut light, from);
+    let to = light.feeder.sent[0] + 300;
+    light.run(to);
+    let digest = light.digest_at(to).digest;
+    light.stop();
+    let (with, _) = restarted(folder.path(), "payments-attempts", true, to);
+    let (without, told) = restarted(folder.path(), "payments-attempts", false, to);
+    assert_eq!([&with, &without], [&digest, &digest], "{told}");
+    let is_told = told.contains("leave only their names (feature-sets.jsonl)");
+    assert_eq!(is_told, from.is_some(), "{told}");
+    assert_ne!(restarted(folder.path(), "payments-v1", true, to).0, digest);
+    let dir = config(folder.path()).journal().dir;
+    let history = History::of_journal(&dir).unwrap().unwrap();
+    let steps: Vec<Step> = history.changes().iter().map(|change| change.step).collect();
+    assert_eq!(steps, [Step::Began, Step::Prepared, Step::Done]);
+    let done = history.newest().unwrap();
+    assert_eq!(done.sequence + 1, backfilled.first_sequence);
+    assert_eq!(done.hash, backfilled.set.hash);
+    check_settled(&dir, backfilled.first_sequence);
+}
+
+/// A log that ends before the exchange was noted as done is brought to the same by the recorded decisions.
+fn check_settled(dir: &Path, first_sequence: u64) {
+    let path = dir.join(feature_sets::FILE_NAME);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    std::fs::write(&path, lines[..2].concat() + &lines[2][..40]).unwrap();
+    let mut history = History::of_journal(dir).unwrap().unwrap();
+    let sets = history.in_force(u64::MAX).unwrap();
+    history.settle(u64::MAX, 1).unwrap();
+    let done = history.newest().unwrap();
+    // Labels have no recorded decision: up to a few payments later, with the same vectors.
+    assert_eq!((sets.len(), done.step), (2, Step::Done));
+    assert_eq!(sets[1].sequence, done.sequence);
+    assert!((first_sequence..first_sequence + 4).contains(&(done.sequence + 1)));
+}
+
+#[test]
+fn without_its_checkpoint_an_exchanged_set_comes_to_the_same_state() {
+    check_restart(None);
+}
+
+#[test]
+fn without_its_checkpoint_a_set_from_a_day_on_comes_to_the_same_state() {
+    check_restart(Some("2018-04-08"));
 }

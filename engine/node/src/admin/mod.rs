@@ -183,7 +183,7 @@ pub struct Backfilled {
     pub former: SetName,
     /// Sequence of the first payment whose vector is the new set's.
     pub first_sequence: u64,
-    /// Payments read from the journal.
+    /// Payments of the journal that it was computed from; those that were too old to count are not among them.
     pub payments: u64,
     /// How often it was begun anew because the ring ran full or the agent was too busy.
     pub retries: u32,
