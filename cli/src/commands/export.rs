@@ -105,6 +105,14 @@ fn export_journal(
 ) -> Result<ExportSummary, Failure> {
     let dir = arguments.journal.clone().unwrap_or_else(|| config.journal().dir);
     let mut payments = JournalPayments::open(&dir, &config.ingest).map_err(refused)?;
+    let since = export::since_of(&dir, &request.set).map_err(Failure::could_not)?;
+    if let Some(since) = since {
+        eprintln!("note: {}", export::words_of(since));
+    }
+    let request = &Request {
+        since,
+        ..request.clone()
+    };
     let summary = watched(request, &mut payments, place)?;
     warn_of_other_configuration(config.decision_hash(), payments.config_hashes());
     Ok(summary)

@@ -41,9 +41,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pinion_features::set::canonical;
-use pinion_features::{FeatureSet, FeatureStore, FeaturesConfig, FeaturesError, Tally, Usage};
+use pinion_features::{FeatureSet, FeatureStore, FeaturesConfig, FeaturesError, Since, Tally, Usage};
 use pinion_ingest::IngestError;
 use pinion_journal::JournalError;
+use pinion_node::{History, HistoryError, feature_sets};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
 
 use crate::import::ImportError;
@@ -139,6 +140,9 @@ pub struct Request {
     pub set: FeatureSet,
     /// The sizes of the store: those of the engine, for the same vectors where a table is full.
     pub features: FeaturesConfig,
+    /// What of the source counts for the set: that of the log beside a journal, [`since_of`]; payments that do not
+    /// count have no row.
+    pub since: Option<Since>,
     /// First day of which rows are written: midnight UTC. Unit: ns since the Unix epoch.
     pub from_ns: i64,
     /// First day of which none are: midnight UTC. Unit: ns since the Unix epoch.
@@ -155,6 +159,7 @@ impl Request {
         Self {
             set,
             features: FeaturesConfig::default(),
+            since: None,
             from_ns: i64::MIN,
             to_ns: i64::MAX,
             label_days: LABEL_DAYS,
@@ -235,6 +240,26 @@ pub(crate) struct Heading {
     pub(crate) provenance: Provenance,
 }
 
+/// What of the journal in `dir` counts for `set`, as the log beside it says; everything if it says nothing.
+///
+/// # Errors
+/// The journal or its log cannot be read.
+pub fn since_of(dir: &Path, set: &FeatureSet) -> Result<Option<Since>, HistoryError> {
+    let history = History::of_journal(dir)?;
+    Ok(history.and_then(|history| history.since_of(canonical::hash(set)).flatten()))
+}
+
+/// What does not count, for people.
+pub fn words_of(since: Since) -> String {
+    let from = jiff::Timestamp::from_nanosecond(since.from_ns.into()).unwrap_or_default();
+    format!(
+        "the set was computed from {from:.0} on ({}): payments before it, up to sequence {}, leave only their names \
+         and have no row",
+        feature_sets::FILE_NAME,
+        since.until_sequence
+    )
+}
+
 /// Writes the features of the transactions of `payments` into `target`.
 ///
 /// Cost: two passes over the source; a few microseconds per transaction.
@@ -307,7 +332,8 @@ fn write(
     let slot_count = request.set.slot_count();
     let mut vector = [0.0; FEATURES_MAX];
     while let Some(payment) = payments.next_payment()? {
-        store.apply(&payment, &mut vector);
+        let shaped = request.since.map_or(payment, |since| since.shape(&payment));
+        store.apply(&shaped, &mut vector);
         summary.events += 1;
         if summary.events.is_multiple_of(PROGRESS_EVENTS) {
             let (done, total) = (plan.events + summary.events, Some(2 * plan.events));
@@ -348,7 +374,8 @@ impl ExportSummary {
 }
 
 fn is_row(request: &Request, payment: &PaymentRecord) -> bool {
-    payment.origin.kind == payment_kind::TRANSACTION && request.has(payment.origin.event_ns)
+    let counts = request.since.is_none_or(|since| since.counts(payment));
+    counts && payment.origin.kind == payment_kind::TRANSACTION && request.has(payment.origin.event_ns)
 }
 
 /// The day of an event, counted from the Unix epoch, UTC.
