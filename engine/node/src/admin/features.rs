@@ -84,7 +84,9 @@ fn newest_or_now(newest_ns: i64, now_ns: i64) -> i64 {
 /// The wall clock. Unit: ns since the Unix epoch.
 fn wall_ns() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(i64::MAX, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    since.map_or(i64::MAX, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    })
 }
 
 /// An entity that was asked for.
@@ -220,7 +222,10 @@ mod tests {
         ];
         let set = FeatureSet::parse(&text.concat()).unwrap();
         let slots = slots(&set, &[Entity::Card], &[0.0; FEATURES_MAX]);
-        let found: Vec<(usize, &str)> = slots.iter().map(|slot| (slot.index, slot.name.as_str())).collect();
+        let found: Vec<(usize, &str)> = slots
+            .iter()
+            .map(|slot| (slot.index, slot.name.as_str()))
+            .collect();
         assert_eq!(found, [(1, "mean"), (2, "sum"), (6, "sum_to_mean")]);
     }
 }
