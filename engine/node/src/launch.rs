@@ -260,10 +260,15 @@ impl Engine {
         let recovery = recover(&config.journal())?;
         let since = known_since(config, &set, &recovery)?;
         let begun = checkpoints::begin(config, (&set.set, since), &recovery, probe)?;
+        let in_force = InForce {
+            sequence: recovery.last_decision_sequence.payment,
+            set: set.set.clone(),
+            since,
+        };
         let found = Found {
             plan,
             set,
-            since,
+            in_force,
             recovery,
             begun,
         };
@@ -285,18 +290,15 @@ impl Engine {
         let Found {
             plan,
             set,
-            since,
+            in_force,
             recovery,
             begun,
         } = found;
-        let began_at = recovery.last_decision_sequence.payment;
         let journal = recovery.position();
         let recorded = recorded(config, &recovery)?;
         let beginning = Beginning::of(config, begun, &recovery)?;
-        let recovered = Recovered {
-            since,
-            ..beginning.recovered.clone()
-        };
+        let mut recovered = beginning.recovered.clone();
+        recovered.since = in_force.since;
         let driver = start_driver(config, &plan)?;
         let (progress, seen) = latest(beginning.resume.payment.mark.words());
         let (exchange, control) = control::channel(COMMANDS_MAX);
@@ -305,11 +307,7 @@ impl Engine {
             recorded,
             begin: beginning.live(),
             set: set.set.clone(),
-            sets: vec![InForce {
-                sequence: 0,
-                set: set.set.clone(),
-                since,
-            }],
+            sets: vec![in_force.clone()],
             features: Some(control),
             resume: beginning.resume,
             progress: Some(progress),
@@ -326,10 +324,7 @@ impl Engine {
         stages.push(journal_stage(
             config, recovery, entries, &clock, &counters, &faults,
         )?);
-        if let Some(journal_id) = checkpoints::journal_id(config)? {
-            let mut history = History::read(&config.journal().dir, journal_id)?;
-            history.began(&set, since, (began_at, clock.now_ns()))?;
-        }
+        note_began(config, &set, &in_force, clock.now_ns())?;
         stages.extend(driver_stage(config));
         let runners = spawn(config, &plan, stages, &clock, &counters)?;
         let mut engine = Self {
@@ -573,7 +568,7 @@ impl Engine {
 struct Found {
     plan: Plan,
     set: Known,
-    since: Option<Since>,
+    in_force: InForce,
     recovery: Recovery,
     begun: Begun,
 }
@@ -694,6 +689,15 @@ fn known_since(config: &Config, set: &Known, recovery: &Recovery) -> Result<Opti
         );
     }
     Ok(history.since_of(hash).flatten())
+}
+
+/// Notes beside the journal, which has its first segment now, what serves from here on.
+fn note_began(config: &Config, set: &Known, in_force: &InForce, now_ns: i64) -> Result<(), NodeError> {
+    if let Some(journal_id) = checkpoints::journal_id(config)? {
+        let mut history = History::read(&config.journal().dir, journal_id)?;
+        history.began(set, in_force.since, (in_force.sequence, now_ns))?;
+    }
+    Ok(())
 }
 
 /// The inputs of a journal that is not empty.
