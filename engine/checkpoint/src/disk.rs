@@ -22,7 +22,7 @@ pub trait Disk: Send + Sync {
     /// Returns when the names in the directory at `path` are durable.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
 
-    /// Whether the directory at `path` takes [`ROOM_LEN`] more bytes. Asked only after something failed.
+    /// Whether the directory at `path` takes `ROOM_LEN` more bytes. Asked only after something failed.
     fn has_room(&self, path: &Path) -> bool {
         let probe = path.join(ROOM_NAME);
         let fill = |mut file: File| {
