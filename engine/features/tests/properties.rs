@@ -240,7 +240,7 @@ proptest! {
         (set, late, events) in case(Choice::default(), often_late()),
         at in any::<prop::sample::Index>(),
     ) {
-        let (before, after) = events.split_at(at.index(events.len()));
+        let (before, after) = events.split_at(at.index(events.len() + 1));
         let config = wide(late);
         let (mut first, mut second) = (store(&set, &config), store(&set, &config));
         for event in before {
