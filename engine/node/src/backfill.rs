@@ -368,7 +368,8 @@ impl Work {
             set: set_name(&self.set.set),
             former: set_name(&self.former),
             first_sequence,
-            payments: replica.counted(),
+            // What the agent applied after the replica's last came live, and counts.
+            payments: replica.counted() + first_sequence - 1 - replica.place().sequence,
             retries: self.retries.get() as u32,
             took_ms: self.started.elapsed().as_millis() as u64,
         };
