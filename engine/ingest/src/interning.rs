@@ -20,6 +20,7 @@
 use std::hash::{BuildHasher, Hasher as _};
 
 use foldhash::fast::FixedState;
+use pinion_runtime::memory::touch;
 use pinion_runtime::state::{Region, RegionMut};
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
@@ -124,8 +125,8 @@ impl IdTable {
 
     /// Takes all memory now, so that no later commit waits for the system. Changes nothing.
     pub fn prefault(&mut self) {
-        memory::touch(self.buckets.as_mut_bytes());
-        memory::touch(self.entries.as_mut_bytes());
+        touch(self.buckets.as_mut_bytes());
+        touch(self.entries.as_mut_bytes());
     }
 
     /// All that the table knows, for tables of the same `ids_max` and `when_full`: regions `name` 0 to 2.

@@ -14,6 +14,7 @@
 //! Invariant: what is a duplicate is a function of the accepted frames alone. The live run and its replay
 //! agree on it, though only the live run has seen the refused ones.
 
+use pinion_runtime::memory::touch;
 use pinion_runtime::state::{Region, RegionMut};
 use zerocopy::{FromBytes, FromZeros as _, Immutable, IntoBytes, KnownLayout};
 
@@ -112,7 +113,7 @@ impl Sessions {
 
     /// Takes all memory now, so that no later frame waits for the system. Changes nothing.
     pub fn prefault(&mut self) {
-        memory::touch(self.publishers.as_mut_bytes());
+        touch(self.publishers.as_mut_bytes());
     }
 
     /// All that was learnt of the publishers, for tables of the same size: regions `name` 0 and 1.

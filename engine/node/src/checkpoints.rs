@@ -15,6 +15,7 @@ use pinion_checkpoint::{CheckpointConfig, Identity, Limits, Mark, Outcome, Probe
 use pinion_features::set::FeatureSet;
 use pinion_journal::{Reader, Recovery};
 use pinion_publish::DecisionMark;
+use pinion_runtime::hash;
 use pinion_runtime::state::State as _;
 use pinion_schemas::hash::DecisionHash;
 
@@ -175,8 +176,7 @@ fn layout_hash(config: &Config, replica: &Replica) -> u64 {
     if let Some(since) = replica.since() {
         text.push_str(&format!("since {} {}\n", since.from_ns, since.until_sequence));
     }
-    let hash = blake3::hash(text.as_bytes());
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"))
+    hash::short(text.as_bytes())
 }
 
 /// What is written beside a replica's state.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use pinion_features::set::canonical;
 use pinion_features::{FeatureSet, Since};
 use pinion_journal::{JournalError, Reader};
+use pinion_runtime::hash;
 use pinion_schemas::records::DecisionRecord;
 use pinion_schemas::wire::Lane;
 use pinion_strategy::config_hash_under;
@@ -365,10 +366,7 @@ fn hex(hash: u64) -> String {
 
 fn checksum(change: &Change) -> String {
     let text = serde_json::to_string(change).expect("a record is made of texts and numbers");
-    let hash = blake3::hash(text.as_bytes());
-    hex(u64::from_le_bytes(
-        hash.as_bytes()[..8].try_into().expect("eight bytes"),
-    ))
+    hex(hash::short(text.as_bytes()))
 }
 
 fn line_of(change: &Change) -> String {

@@ -41,6 +41,7 @@ pub mod shutdown;
 
 pub mod state;
 
+pub mod hash;
 pub mod heap;
 pub mod math;
 pub mod memory;

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pinion_runtime::paths;
+use pinion_runtime::{hash, paths};
 use pinion_schemas::records::{FEATURES_MAX, NEIGHBOURS_MAX};
 use serde::Deserialize;
 
@@ -133,8 +133,7 @@ impl ModelFolder {
                 manifest.feature_set_hash
             ))
         })?;
-        let hash = blake3::hash(text.as_bytes());
-        let hash = u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"));
+        let hash = hash::short(text.as_bytes());
         Ok(Self {
             manifest,
             hash,

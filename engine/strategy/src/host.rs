@@ -203,6 +203,5 @@ pub fn strategy_hash(descriptor: &Descriptor) -> u64 {
         "{}\0{}\0{}",
         descriptor.name, descriptor.version, descriptor.parameters
     );
-    let hash = blake3::hash(text.as_bytes());
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a slice of eight bytes"))
+    pinion_runtime::hash::short(text.as_bytes())
 }

@@ -55,13 +55,8 @@ pub fn hash_of_first(set: &FeatureSet, slots: usize) -> Option<u64> {
 }
 
 fn hash_of_lines(lines: &[String]) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    for line in lines {
-        hasher.update(line.as_bytes());
-        hasher.update(b"\n");
-    }
-    let hash = hasher.finalize();
-    u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a slice of eight bytes"))
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    pinion_runtime::hash::short(text.as_bytes())
 }
 
 /// The meaning of every slot of a feature, given those before it as parts of a ratio.

@@ -32,7 +32,7 @@ use super::{Feature, FeatureSet};
 
 #[cfg(test)]
 pub(in crate::set) use self::feature::KEYS;
-pub(in crate::set) use self::feature::TRANSFORMS;
+pub(in crate::set) use self::feature::{TRANSFORMS, WINDOW_KEYS};
 pub(in crate::set) use self::rules::RULES;
 
 /// The longest file of a feature set. Unit: bytes.

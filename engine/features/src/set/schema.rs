@@ -13,7 +13,7 @@
 use pinion_schemas::records::FEATURES_MAX;
 use serde_json::{Map, Value, json};
 
-use super::file::{RULES, TRANSFORMS};
+use super::file::{RULES, TRANSFORMS, WINDOW_KEYS};
 use super::names::{self, ENTITIES, EVENTS, FIELDS, FILTER_FIELDS};
 use super::{FilterField, LAST_EVENTS_MAX};
 
@@ -76,9 +76,25 @@ fn duration_of(description: &str) -> Value {
 
 fn feature() -> Value {
     let kinds = [
-        kind("transform", &[], &NOT_OF_TRANSFORM),
-        kind("aggregate", &["entity", "window"], &NOT_OF_AGGREGATE),
-        kind("ratio", &[], &NOT_OF_RATIO),
+        kind(
+            "transform",
+            &[],
+            &[&["aggregate", "ratio"], &WINDOW_KEYS[..], &["missing"]].concat(),
+        ),
+        kind(
+            "aggregate",
+            &["entity", "window"],
+            &["transform", "ratio", "hour_max"],
+        ),
+        kind(
+            "ratio",
+            &[],
+            &[
+                &["transform", "aggregate", "source", "hour_max"],
+                &WINDOW_KEYS[..],
+            ]
+            .concat(),
+        ),
     ];
     json!({
         "type": "object",
@@ -89,37 +105,6 @@ fn feature() -> Value {
         "allOf": conditions(),
     })
 }
-
-const NOT_OF_TRANSFORM: [&str; 12] = [
-    "aggregate",
-    "ratio",
-    "entity",
-    "event",
-    "filter",
-    "window",
-    "delay",
-    "precision",
-    "includes_current",
-    "half_life",
-    "per",
-    "missing",
-];
-const NOT_OF_AGGREGATE: [&str; 3] = ["transform", "ratio", "hour_max"];
-const NOT_OF_RATIO: [&str; 13] = [
-    "transform",
-    "aggregate",
-    "source",
-    "hour_max",
-    "entity",
-    "event",
-    "filter",
-    "window",
-    "delay",
-    "precision",
-    "includes_current",
-    "half_life",
-    "per",
-];
 
 /// A feature that has the key `of` and those that come with it, and none of others.
 fn kind(of: &str, with: &[&str], without: &[&str]) -> Value {

@@ -19,6 +19,7 @@ use pinion_ingest::IngestConfig;
 use pinion_ingest::config::DeadLettersConfig;
 use pinion_journal::JournalConfig;
 use pinion_publish::PublishConfig;
+use pinion_runtime::hash;
 use pinion_schemas::records::LINE_LEN;
 use pinion_score::ScoreConfig;
 use pinion_strategy::{StrategyConfig, StrategyError};
@@ -148,8 +149,7 @@ impl Config {
             },
         };
         let text = toml::to_string(&deciding).expect("every configuration struct serialises");
-        let hash = blake3::hash(text.as_bytes());
-        u64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes"))
+        hash::short(text.as_bytes())
     }
 
     /// The journal's section with its folder inside the engine's.

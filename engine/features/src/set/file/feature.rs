@@ -38,7 +38,7 @@ pub(in crate::set) const KEYS: [&str; 17] = [
 const KINDS: [&str; 3] = ["transform", "aggregate", "ratio"];
 
 /// The keys of a feature over a window.
-const WINDOW_KEYS: [&str; 9] = [
+pub(in crate::set) const WINDOW_KEYS: [&str; 9] = [
     "entity",
     "event",
     "filter",
