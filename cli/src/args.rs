@@ -408,6 +408,9 @@ pub enum LabCommand {
         /// Interleaved rounds.
         #[arg(long, default_value_t = 5, value_name = "N")]
         rounds: usize,
+        /// Run only the scenarios whose name contains this.
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
         /// One short round: shows that it works, its figures say nothing.
         #[arg(long)]
         smoke: bool,

@@ -153,7 +153,8 @@ Exit codes: 0 the same decisions, 1 others, 4 the journal is corrupt.";
 pub const LAB: &str = "\
 Examples:
   pinion lab run --smoke
-  pinion lab run --rate 200000 --seconds 10 --out results.jsonl";
+  pinion lab run --rate 200000 --seconds 10 --out results.jsonl
+  pinion lab run --only 'whole engine' --set journal.fsync=never";
 
 /// `stat`.
 pub const STAT: &str = "\

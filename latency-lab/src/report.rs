@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
 use crate::floor::{Hiccups, RoundTrip};
-use crate::scenario::MODEL;
+use crate::scenario::{MODEL, RIVAL};
 
 /// The layout of [`Report`] that this program writes.
 pub const FORMAT: u32 = 1;
@@ -62,6 +62,10 @@ pub struct ScenarioResult {
     pub refused: u64,
     /// Latency from the intended time.
     pub latency: Percentiles,
+    /// From arrival in the engine to the decision, by the engine's own stamps; without the bus, the journal's gate
+    /// and the rig. None: what was measured does not stamp.
+    #[serde(default)]
+    pub inside: Option<Percentiles>,
     /// Interleaved rounds merged into it.
     pub rounds: usize,
 }
@@ -76,6 +80,14 @@ impl ScenarioResult {
             return ("one after the other".to_owned(), "-".to_owned());
         }
         (format!("{:.0}", self.rate_per_s), self.frame_len.to_string())
+    }
+
+    fn inside(&self) -> String {
+        self.inside.map_or("-".to_owned(), |inside| {
+            let [p50, p999, max] =
+                [inside.p50_ns, inside.p999_ns, inside.max_ns].map(|ns| ns as f64 / 1_000.0);
+            format!("{p50:.2} / {p999:.2} / {max:.1}")
+        })
     }
 
     fn answered(&self) -> String {
@@ -116,12 +128,11 @@ impl Report {
         serde_json::to_string(self).expect("numbers and text serialise")
     }
 
-    /// The report as a table in Markdown: times in µs, medians beside the rival's, which is the first scenario,
-    /// and payments beside the model's.
+    /// The report as a table in Markdown: times in µs, medians beside the rival's, and payments beside the model's.
     pub fn to_table(&self) -> String {
         let mut text = String::from(
-            "| scenario | events/s | bytes | answered | p50 µs | p99 µs | p99.9 µs | max µs | p50 / rival | p50 − model µs |\n\
-             |---|---|---|---|---|---|---|---|---|---|\n",
+            "| scenario | events/s | bytes | answered | p50 µs | p99 µs | p99.9 µs | max µs | inside: p50 / p99.9 / max µs | p50 / rival | p50 − model µs |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for scenario in &self.scenarios {
             let Percentiles {
@@ -134,9 +145,10 @@ impl Report {
             let (rate, frame_len) = scenario.rate_and_len();
             let _ = writeln!(
                 text,
-                "| {} | {rate} | {frame_len} | {} | {p50:.2} | {p99:.2} | {p999:.2} | {max:.1} | {} | {} |",
+                "| {} | {rate} | {frame_len} | {} | {p50:.2} | {p99:.2} | {p999:.2} | {max:.1} | {} | {} | {} |",
                 scenario.scenario,
                 scenario.answered(),
+                scenario.inside(),
                 self.beside_rival(scenario),
                 self.beside_model(scenario),
             );
@@ -151,9 +163,9 @@ impl Report {
     }
 
     fn beside_rival(&self, scenario: &ScenarioResult) -> String {
-        let rival = self.scenarios.first().filter(|_| !scenario.is_closed_loop());
-        rival.map_or("-".to_owned(), |rival| {
-            let ratio = scenario.latency.p50_ns as f64 / rival.latency.p50_ns.max(1) as f64;
+        let rival_ns = self.p50_ns(RIVAL).filter(|_| !scenario.is_closed_loop());
+        rival_ns.map_or("-".to_owned(), |rival_ns| {
+            let ratio = scenario.latency.p50_ns as f64 / rival_ns.max(1) as f64;
             format!("{ratio:.1}")
         })
     }
@@ -230,6 +242,12 @@ mod tests {
                 p999_ns: 9_000,
                 max_ns: 10_000,
             },
+            inside: (scenario == "payments, ours").then_some(Percentiles {
+                p50_ns: 3_000,
+                p99_ns: 4_000,
+                p999_ns: 5_000,
+                max_ns: 6_000,
+            }),
             rounds: 3,
         };
         Report {
@@ -242,7 +260,7 @@ mod tests {
             before: floors,
             after: floors,
             scenarios: vec![
-                scenario("rival", 200),
+                scenario(RIVAL, 200),
                 scenario(MODEL, 4_000),
                 scenario("payments, ours", 4_500),
             ],
@@ -260,10 +278,10 @@ mod tests {
     #[test]
     fn the_table_gives_ratios_to_the_rival_and_payments_less_the_model() {
         let table = report().to_table();
-        let ours = "| payments, ours | 100000 | 168 | all | 4.50 | 0.90 | 9.00 | 10.0 | 22.5 | +0.50 |";
+        let ours = "| payments, ours | 100000 | 168 | all | 4.50 | 0.90 | 9.00 | 10.0 | 3.00 / 5.00 / 6.0 | 22.5 | +0.50 |";
         assert!(table.contains(ours), "{table}");
         assert!(
-            table.contains("| one after the other | - | all | 4.00 | 0.90 | 9.00 | 10.0 | - | - |"),
+            table.contains("| one after the other | - | all | 4.00 | 0.90 | 9.00 | 10.0 | - | - | - |"),
             "{table}"
         );
         assert!(table.contains("120 ns before"), "{table}");

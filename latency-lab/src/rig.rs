@@ -7,14 +7,23 @@ use hdrhistogram::Histogram;
 /// Highest latency that is told apart. Unit: ns.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
+/// What the rig makes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The event that it answers.
+    pub index: usize,
+    /// From the event's arrival in the engine to its decision, by the engine's own stamps. Unit: ns.
+    pub inside_ns: Option<u64>,
+}
+
 /// What the rig drives.
 pub trait Transceiver {
     /// Tries to send event `index`. `false`: not accepted, try again.
     fn send(&mut self, index: usize) -> bool;
 
-    /// Lets the system under test work if it has no thread of its own, and calls `received` with the index
-    /// of each answer that came.
-    fn receive(&mut self, received: impl FnMut(usize));
+    /// Lets the system under test work if it has no thread of its own, and calls `received` with each answer
+    /// that came.
+    fn receive(&mut self, received: impl FnMut(Answer));
 }
 
 /// The outcome of one run.
@@ -22,6 +31,8 @@ pub trait Transceiver {
 pub struct Measured {
     /// Latencies from the intended time. Unit: ns.
     pub latency_ns: Histogram<u64>,
+    /// [`Answer::inside_ns`] of those that say it. Unit: ns.
+    pub inside_ns: Histogram<u64>,
     /// Events sent.
     pub sent: usize,
     /// Answers received; less than `sent` only if the run ended by its deadline.
@@ -48,6 +59,7 @@ pub fn run(
     let clock = quanta::Clock::new();
     let mut measured = Measured {
         latency_ns: histogram(),
+        inside_ns: histogram(),
         sent: 0,
         received: 0,
         elapsed_ns: 0,
@@ -63,7 +75,7 @@ pub fn run(
                 false => measured.refused += 1,
             }
         }
-        transceiver.receive(|index| {
+        transceiver.receive(|Answer { index, inside_ns }| {
             let now_ns = clock.delta_as_nanos(started, clock.raw());
             measured.received += 1;
             measured.elapsed_ns = now_ns;
@@ -71,6 +83,9 @@ pub fn run(
                 measured
                     .latency_ns
                     .saturating_record(now_ns.saturating_sub(intended[index]));
+                if let Some(inside_ns) = inside_ns {
+                    measured.inside_ns.saturating_record(inside_ns);
+                }
             }
         });
         if now_ns > end_ns {
@@ -100,8 +115,11 @@ mod tests {
             true
         }
 
-        fn receive(&mut self, mut received: impl FnMut(usize)) {
-            self.pending.drain(..).for_each(&mut received);
+        fn receive(&mut self, mut received: impl FnMut(Answer)) {
+            for index in self.pending.drain(..) {
+                let inside_ns = (index % 2 == 0).then_some(500);
+                received(Answer { index, inside_ns });
+            }
         }
     }
 
@@ -118,6 +136,11 @@ mod tests {
             (100, 100, 3)
         );
         assert_eq!(measured.latency_ns.len(), 90);
+        assert_eq!(
+            (measured.inside_ns.len(), measured.inside_ns.max()),
+            (45, 500),
+            "of those that say it"
+        );
     }
 
     #[test]
@@ -127,7 +150,7 @@ mod tests {
             fn send(&mut self, _index: usize) -> bool {
                 true
             }
-            fn receive(&mut self, _received: impl FnMut(usize)) {}
+            fn receive(&mut self, _received: impl FnMut(Answer)) {}
         }
         let measured = run(&mut Silent, &[0, 10], 0, 1_000_000);
         assert_eq!((measured.sent, measured.received), (2, 0));

@@ -58,6 +58,8 @@ pub struct Options {
     pub arrivals: Arrivals,
     /// How long the machine's interruptions are counted before and after.
     pub hiccups: Duration,
+    /// Only the scenarios whose name contains this; all without it.
+    pub only: Option<String>,
 }
 
 impl Options {
@@ -70,6 +72,7 @@ impl Options {
             rounds: 5,
             arrivals: Arrivals::Random,
             hiccups: Duration::from_millis(500),
+            only: None,
         }
     }
 
@@ -95,6 +98,14 @@ pub enum LabError {
         what: &'static str,
         /// Its value.
         found: f64,
+    },
+    /// No scenario is asked for.
+    #[error("lab: no scenario's name contains {only:?}, expected a part of one of: {names}")]
+    NoScenario {
+        /// What was asked for.
+        only: String,
+        /// All there are.
+        names: String,
     },
     /// What a scenario measures could not be started.
     #[error("{scenario}: {reason}")]
@@ -154,6 +165,9 @@ struct Scenario {
     rate: f64,
 }
 
+/// The scenario that all are stated against.
+pub(crate) const RIVAL: &str = "rival: Aeron IPC there and back, nothing else";
+
 /// The scenario that payments are stated against.
 pub(crate) const MODEL: &str = "model alone: encoder, bank search, vote";
 
@@ -162,11 +176,7 @@ fn scenarios(rate: f64, payment_rate: f64) -> Vec<Scenario> {
     let market = |name, way, rate| line(name, Kind::Decide(Lane::Market, way), rate);
     let payments = |name, way| line(name, Kind::Decide(Lane::Payment, way), payment_rate);
     vec![
-        line(
-            "rival: Aeron IPC there and back, nothing else",
-            Kind::PingPong,
-            rate,
-        ),
+        line(RIVAL, Kind::PingPong, rate),
         market("market, in process, no journal", Way::InProcess, rate),
         market(
             "market, in process, no journal, ten times the rate",
@@ -197,6 +207,7 @@ fn scenarios(rate: f64, payment_rate: f64) -> Vec<Scenario> {
 /// What the rounds of one scenario add up to.
 struct Sum {
     latency_ns: Histogram<u64>,
+    inside_ns: Histogram<u64>,
     frame_len: usize,
     sent: usize,
     received: usize,
@@ -207,6 +218,7 @@ impl Sum {
     fn new() -> Self {
         Self {
             latency_ns: histogram(),
+            inside_ns: histogram(),
             frame_len: 0,
             sent: 0,
             received: 0,
@@ -215,9 +227,12 @@ impl Sum {
     }
 
     fn add(&mut self, frame_len: usize, measured: &Measured) {
-        self.latency_ns
-            .add(&measured.latency_ns)
-            .expect("histograms of the same bounds add up");
+        for (sum, measured) in [
+            (&mut self.latency_ns, &measured.latency_ns),
+            (&mut self.inside_ns, &measured.inside_ns),
+        ] {
+            sum.add(measured).expect("histograms of the same bounds add up");
+        }
         self.frame_len = frame_len;
         self.sent += measured.sent;
         self.received += measured.received;
@@ -240,7 +255,10 @@ pub fn run(options: &Options, mut progress: impl FnMut(&str, usize, usize)) -> R
     let lab = Lab { options, cores };
     let environment = Fingerprint::read();
     let before = lab.floors();
-    let scenarios = scenarios(options.rate, lab.payment_rate()?);
+    let scenarios = chosen(
+        scenarios(options.rate, lab.payment_rate()?),
+        options.only.as_deref(),
+    )?;
     let mut sums: Vec<Sum> = scenarios.iter().map(|_| Sum::new()).collect();
     for round in 1..=options.rounds {
         for (scenario, sum) in scenarios.iter().zip(&mut sums) {
@@ -265,6 +283,21 @@ pub fn run(options: &Options, mut progress: impl FnMut(&str, usize, usize)) -> R
     })
 }
 
+fn chosen(all: Vec<Scenario>, only: Option<&str>) -> Result<Vec<Scenario>, LabError> {
+    let Some(only) = only else { return Ok(all) };
+    let names: Vec<&str> = all.iter().map(|scenario| scenario.name).collect();
+    if names.iter().all(|name| !name.contains(only)) {
+        return Err(LabError::NoScenario {
+            only: only.to_owned(),
+            names: format!("{names:?}"),
+        });
+    }
+    Ok(all
+        .into_iter()
+        .filter(|scenario| scenario.name.contains(only))
+        .collect())
+}
+
 fn check(what: &'static str, found: f64) -> Result<(), LabError> {
     if found > 0.0 {
         return Ok(());
@@ -281,6 +314,7 @@ fn result(scenario: &Scenario, sum: &Sum, rounds: usize) -> ScenarioResult {
         received: sum.received,
         refused: sum.refused,
         latency: Percentiles::from(&sum.latency_ns),
+        inside: (!sum.inside_ns.is_empty()).then(|| Percentiles::from(&sum.inside_ns)),
         rounds,
     }
 }
@@ -452,6 +486,7 @@ fn of_calls(taken: Histogram<u64>) -> Measured {
     let calls = taken.len() as usize;
     Measured {
         latency_ns: taken,
+        inside_ns: histogram(),
         sent: calls,
         received: calls,
         elapsed_ns: 0,

@@ -24,7 +24,7 @@ use pinion_transport::rusteron::RusteronBus;
 use pinion_transport::{Bus, BusConfig, Endpoint, Publication, Subscription};
 
 use crate::load::Load;
-use crate::rig::Transceiver;
+use crate::rig::{Answer, Transceiver};
 
 /// How long the two sides may take to find each other, and the engine to take what comes before the run.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -156,15 +156,22 @@ impl<S: System, B: Bus> Transceiver for Node<S, B> {
             .is_accepted()
     }
 
-    fn receive(&mut self, mut received: impl FnMut(usize)) {
+    fn receive(&mut self, mut received: impl FnMut(Answer)) {
         self.bus.do_work(self.clock.now_ns());
         self.system.turn();
         let first_sequence = self.before_len as u64 + 1;
         self.decisions.poll(BATCH_MAX, |bytes| {
             if let Ok(Frame::Decision(decision)) = read(bytes, &Limits::default())
-                && let Some(index) = decision.hot().input_sequence().checked_sub(first_sequence)
+                && let hot = decision.hot()
+                && let Some(index) = hot.input_sequence().checked_sub(first_sequence)
             {
-                received(index as usize);
+                received(Answer {
+                    index: index as usize,
+                    inside_ns: hot
+                        .decided_ns()
+                        .checked_sub(hot.ingest_ns())
+                        .map(|ns| ns.max(0) as u64),
+                });
             }
         });
     }
@@ -224,7 +231,7 @@ impl Transceiver for PingPong {
         self.ping_out.offer(&self.message).is_accepted()
     }
 
-    fn receive(&mut self, mut received: impl FnMut(usize)) {
+    fn receive(&mut self, mut received: impl FnMut(Answer)) {
         let now_ns = self.clock.now_ns();
         self.driver.do_work(now_ns);
         self.near.do_work(now_ns);
@@ -236,7 +243,10 @@ impl Transceiver for PingPong {
         });
         self.pong_in.poll(BATCH_MAX, |bytes| {
             if let Some((index, _)) = bytes.split_first_chunk::<8>() {
-                received(u64::from_le_bytes(*index) as usize);
+                received(Answer {
+                    index: u64::from_le_bytes(*index) as usize,
+                    inside_ns: None,
+                });
             }
         });
     }

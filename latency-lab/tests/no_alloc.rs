@@ -33,7 +33,7 @@ fn play(subject: &mut Subject, from: usize, to: usize) {
         assert!(subject.send(index));
         let mut answered = None;
         while answered.is_none() {
-            subject.receive(|index| answered = Some(index));
+            subject.receive(|answer| answered = Some(answer.index));
         }
         assert_eq!(answered, Some(index));
     }

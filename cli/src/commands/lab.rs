@@ -8,7 +8,7 @@ use std::path::Path;
 
 use pinion_latency_lab::{Options, Report};
 
-use crate::args::{ConfigArguments, LabCommand, Output};
+use crate::args::{LabCommand, Output};
 use crate::configuration;
 use crate::exit::{Ended, Failure};
 use crate::out::Out;
@@ -35,25 +35,29 @@ pub fn run(command: &LabCommand, output: Output) -> Result<Ended, Failure> {
     Ok(Ended::Well)
 }
 
-/// The engine is configured by the environment over the defaults, so that a report names all there is to set.
 fn options(command: &LabCommand) -> Result<Options, Failure> {
-    let config = configuration::load(&ConfigArguments::default())?;
     let LabCommand::Run {
+        configuration,
+        only,
         rate,
         seconds,
         rounds,
         smoke,
         ..
-    } = *command;
-    if smoke {
-        return Ok(Options::smoke(config));
-    }
-    Ok(Options {
-        rate,
-        seconds,
-        rounds,
-        ..Options::new(config)
-    })
+    } = command;
+    let config = configuration::load(configuration)?;
+    let options = if *smoke {
+        Options::smoke(config)
+    } else {
+        Options {
+            rate: *rate,
+            seconds: *seconds,
+            rounds: *rounds,
+            ..Options::new(config)
+        }
+    };
+    let only = only.clone();
+    Ok(Options { only, ..options })
 }
 
 fn append(path: &Path, report: &Report) -> Result<(), Failure> {

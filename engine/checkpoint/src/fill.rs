@@ -7,6 +7,7 @@
 //!
 //! Invariant: a [`Fill`] that is dropped before [`Fill::finish`] has said yes leaves every byte as it was.
 
+use pinion_runtime::pace::Pace;
 use pinion_runtime::state::{PAGE_HASH_ZERO, Region, RegionMut, State, page_hash};
 
 use crate::error::Reason;
@@ -92,7 +93,7 @@ impl<'a> Fill<'a> {
                 self.manifest.pages
             )));
         }
-        if self.table.digest(&self.shapes) != self.manifest.state_hash {
+        if self.table.digest(&self.shapes, Pace::NONE) != self.manifest.state_hash {
             return Err(Reason::Damaged("the state's hash does not agree".to_owned()));
         }
         self.before.clear();

@@ -5,10 +5,14 @@
 
 use std::ops::Range;
 
+use pinion_runtime::pace::Pace;
 use pinion_runtime::state::{Digest, PAGE_HASH_ZERO, PAGE_LEN, PageHash};
 
 use crate::manifest::{RegionShape, begin_region};
 use crate::store::PageId;
+
+/// Pages between two looks at the time.
+const PAGES_STEP: usize = 256;
 
 /// One hash for each page. Memory: 16 bytes per page, a 256th of the state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,11 +64,14 @@ impl PageTable {
     }
 
     /// The state's [`digest`](pinion_runtime::state::digest).
-    pub(crate) fn digest(&self, shapes: &[RegionShape]) -> [u8; 32] {
+    pub(crate) fn digest(&self, shapes: &[RegionShape], mut pace: Pace) -> [u8; 32] {
         let mut digest = Digest::new();
         for (shape, pages) in shapes.iter().zip(&self.regions) {
             begin_region(&mut digest, shape);
-            pages.iter().for_each(|hash| digest.page(hash));
+            for hashes in pages.chunks(PAGES_STEP) {
+                hashes.iter().for_each(|hash| digest.page(hash));
+                pace.step();
+            }
         }
         digest.finish()
     }

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use pinion_runtime::pace::Pace;
 use pinion_runtime::state::{PAGE_HASH_ZERO, PAGE_LEN, Region};
 
 use crate::disk::Disk;
@@ -57,8 +58,8 @@ pub(crate) fn write(
     dir: &Path,
     disk: &dyn Disk,
     manifest: &[u8],
-    regions: &[Region<'_>],
-    table: &PageTable,
+    state: (&[Region<'_>], &PageTable),
+    pace: Pace,
 ) -> Result<u64, CheckpointError> {
     let [first, second] = paths(dir);
     let path = if generation(&first) <= generation(&second) {
@@ -67,7 +68,7 @@ pub(crate) fn write(
         second
     };
     let partial = path.with_extension("bin.partial");
-    let written = write_partial(&partial, disk, manifest, regions, table);
+    let written = write_partial(&partial, disk, manifest, state, pace);
     let len = written
         .inspect_err(|_| drop(fs::remove_file(&partial)))
         .map_err(CheckpointError::io(&partial, "write the snapshot"))?;
@@ -81,8 +82,8 @@ fn write_partial(
     path: &Path,
     disk: &dyn Disk,
     manifest: &[u8],
-    regions: &[Region<'_>],
-    table: &PageTable,
+    (regions, table): (&[Region<'_>], &PageTable),
+    mut pace: Pace,
 ) -> io::Result<u64> {
     let mut out = Hashing::new(BufWriter::with_capacity(BUFFER_LEN, File::create(path)?));
     out.write_all(MAGIC)?;
@@ -92,6 +93,7 @@ fn write_partial(
         let bytes = regions[id.region as usize].bytes;
         out.write_all(&id.key().to_le_bytes())?;
         out.write_all(&bytes[range(id.page, bytes.len())])?;
+        pace.step();
     }
     out.write_all(&END.to_le_bytes())?;
     let hash = out.hash();

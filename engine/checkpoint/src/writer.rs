@@ -15,8 +15,11 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use pinion_runtime::pace::Pace;
+use pinion_runtime::runner::give_way;
 use pinion_runtime::state::{PAGE_HASH_ZERO, PAGE_LEN, PageHash, Region, State, page_hash};
 
 use crate::config::CheckpointConfig;
@@ -52,6 +55,7 @@ pub struct Writer {
     config: CheckpointConfig,
     identity: Identity,
     disk: Arc<dyn Disk>,
+    is_gentle: bool,
     open: Option<Open>,
     /// The last write failed because the disk was full: what the store holds may be half of something.
     lacked_space: bool,
@@ -69,9 +73,20 @@ impl Writer {
             config: config.clone(),
             identity: identity.clone(),
             disk,
+            is_gentle: false,
             open: None,
             lacked_space: false,
         }
+    }
+
+    /// Whether agents run on the same core: then pages are hashed and copied in short slices, and the library works
+    /// on a thread of the idle class. A checkpoint takes a few times as long.
+    pub fn set_gentle(&mut self, is_gentle: bool) {
+        self.is_gentle = is_gentle;
+    }
+
+    fn pace(&self) -> Pace {
+        if self.is_gentle { Pace::GENTLE } else { Pace::NONE }
     }
 
     /// Makes a checkpoint of `state`, durable when this returns.
@@ -85,17 +100,18 @@ impl Writer {
         let regions = state.regions();
         let shapes = shapes(regions.iter().copied());
         let begun = Instant::now();
-        let mut open = self.take_open(&shapes)?;
+        let mut open = aside(self.is_gentle, || self.take_open(&shapes))?;
         let open_took = begun.elapsed();
 
         let begun = Instant::now();
-        let scan = Scan::new(&regions, &shapes, &open);
+        let scan = Scan::new(&regions, &shapes, &open, self.pace());
         let manifest = self.manifest(shapes, &scan, mark, open.generation + 1);
         let hash_took = begun.elapsed();
 
         let begun = Instant::now();
         let batch = scan.batch(&regions, &manifest);
-        if let Err(error) = open.write(&self.config.store_dir(), &batch) {
+        let dir = self.config.store_dir();
+        if let Err(error) = aside(self.is_gentle, || open.write(&dir, &batch)) {
             return Err(self.give_up(open, error).into());
         }
         let write_took = open_took + begun.elapsed();
@@ -160,7 +176,7 @@ impl Writer {
             disk: Arc::clone(&self.disk),
         };
         let mut store = store::open(&place)?;
-        match store::contain(&place.dir, || read_back(store.as_mut(), shapes)) {
+        match store::contain(&place.dir, || read_back(store.as_mut(), shapes, self.pace())) {
             Ok((table, strays, generation)) => Ok(Open {
                 store,
                 table,
@@ -212,7 +228,7 @@ impl Writer {
             mark,
             generation,
             pages: scan.table.stored(),
-            state_hash: scan.table.digest(&regions),
+            state_hash: scan.table.digest(&regions, self.pace()),
             regions,
         }
     }
@@ -229,8 +245,33 @@ impl Writer {
         let dir = &self.config.dir;
         let is_due = every != 0
             && (manifest.generation.is_multiple_of(every) || snapshot::newest_generation(dir) == 0);
-        is_due.then(|| snapshot::write(dir, self.disk.as_ref(), bytes, regions, table))
+        is_due.then(|| snapshot::write(dir, self.disk.as_ref(), bytes, (regions, table), self.pace()))
     }
+}
+
+/// Runs `work`; `is_gentle`: on a thread of the idle class, as then are the threads that it starts.
+fn aside<T: Send>(is_gentle: bool, work: impl FnOnce() -> T + Send) -> T {
+    if !is_gentle {
+        return work();
+    }
+    let mut work = Some(work);
+    let mut run = || work.take().map(|work| work());
+    let done = thread::scope(|scope| {
+        let thread = thread::Builder::new().name("checkpoint".to_owned());
+        let spawned = thread.spawn_scoped(scope, || {
+            if let Err(error) = give_way() {
+                tracing::warn!("checkpoint: the thread could not be put into the idle class: {error}");
+            }
+            run()
+        });
+        spawned.ok().and_then(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    });
+    // The system has no thread to give: then here.
+    done.or_else(run).expect("the work was left for here")
 }
 
 /// A store that is open, and what it holds.
@@ -253,6 +294,7 @@ impl Open {
 fn read_back(
     store: &mut dyn Store,
     shapes: &[RegionShape],
+    mut pace: Pace,
 ) -> Result<(PageTable, Vec<PageId>, u64), StoreError> {
     let mut table = PageTable::new(shapes);
     let mut strays = Vec::new();
@@ -261,6 +303,7 @@ fn read_back(
             Some(hash) => *hash = stored_hash(bytes),
             None => strays.push(id),
         }
+        pace.step();
         ControlFlow::Continue(())
     })?;
     let manifest = store.manifest()?;
@@ -284,7 +327,7 @@ struct Scan {
 }
 
 impl Scan {
-    fn new(regions: &[Region<'_>], shapes: &[RegionShape], open: &Open) -> Self {
+    fn new(regions: &[Region<'_>], shapes: &[RegionShape], open: &Open, mut pace: Pace) -> Self {
         let mut scan = Self {
             table: PageTable::new(shapes),
             changed: Vec::new(),
@@ -294,6 +337,7 @@ impl Scan {
             for (page, bytes) in (0..).zip(region.bytes.chunks(PAGE_LEN)) {
                 let id = PageId { region: number, page };
                 scan.see(id, bytes, open);
+                pace.step();
             }
         }
         scan

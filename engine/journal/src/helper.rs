@@ -9,7 +9,7 @@
 //!
 //! The agent only tries its ends of the channels; they are bounded and their memory is taken at start.
 //! Both threads inherit the core and the scheduling class of the thread that starts them: start them from one
-//! that is not pinned.
+//! that is on no core of the hot path. The first writes in short slices, as long as the agent does not wait for it.
 //!
 //! Invariant: a durable mark is moved to a position that was written before the sync began.
 
@@ -21,6 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use pinion_runtime::pace::Pace;
 
 use crate::error::{Failure, FailureKind};
 use crate::position::JournalPosition;
@@ -34,6 +36,8 @@ pub(crate) struct Preparer {
     ready: Receiver<io::Result<Arc<File>>>,
     /// `None` once the thread was told to end.
     retired: Option<SyncSender<Arc<File>>>,
+    /// The agent has asked for a segment that was not ready.
+    is_awaited: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,12 +57,15 @@ impl Preparer {
         // One of each can be on its way: the next is asked for by retiring the last.
         let (ready_sender, ready) = sync_channel(1);
         let (retired, retired_receiver) = sync_channel(1);
-        let thread = thread::Builder::new()
-            .name("journal-prepare".to_owned())
-            .spawn(move || prepare(options, &ready_sender, &retired_receiver))?;
+        let is_awaited = Arc::new(AtomicBool::new(false));
+        let thread = thread::Builder::new().name("journal-prepare".to_owned()).spawn({
+            let is_awaited = Arc::clone(&is_awaited);
+            move || prepare(options, &ready_sender, &retired_receiver, &is_awaited)
+        })?;
         Ok(Self {
             ready,
             retired: Some(retired),
+            is_awaited,
             thread: Some(thread),
         })
     }
@@ -67,7 +74,10 @@ impl Preparer {
     pub(crate) fn try_next(&self) -> Option<io::Result<Arc<File>>> {
         match self.ready.try_recv() {
             Ok(file) => Some(file),
-            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Empty) => {
+                self.is_awaited.store(true, Ordering::Relaxed);
+                None
+            }
             Err(TryRecvError::Disconnected) => Some(Err(io::Error::from(io::ErrorKind::BrokenPipe))),
         }
     }
@@ -98,13 +108,22 @@ fn prepare(
     mut options: PreparerOptions,
     ready: &SyncSender<io::Result<Arc<File>>>,
     retired: &Receiver<Arc<File>>,
+    is_awaited: &AtomicBool,
 ) {
     loop {
+        is_awaited.store(false, Ordering::Relaxed);
+        let mut pace = Pace::GENTLE;
+        let rest = || {
+            if !is_awaited.load(Ordering::Relaxed) {
+                pace.step();
+            }
+        };
         let made = segments::create_zeroed(
             &options.dir,
             options.segment_id,
             options.segment_len,
             options.syncs,
+            rest,
         );
         if let Err(error) = &made {
             tracing::error!(segment = options.segment_id, %error, "journal: could not prepare a segment");

@@ -223,7 +223,7 @@ fn zero_tail(config: &JournalConfig, tear: &Tear) -> Result<(), JournalError> {
         crate::format::data_end(&bytes, tear.offset as usize) as u64
     };
     let file = segments::open_to_repair(&path)?;
-    segments::write_zeros(&file, tear.offset, end)
+    segments::write_zeros(&file, tear.offset, end, || ())
         .and_then(|()| file.sync_all())
         .map_err(JournalError::io(&path, "zero the torn tail"))
 }

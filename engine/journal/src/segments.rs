@@ -13,7 +13,7 @@ use crate::error::JournalError;
 const SUFFIX: &str = ".segment";
 
 /// Zeros written at once.
-const ZEROS: &[u8] = &[0; 256 << 10];
+const ZEROS: &[u8] = &[0; 64 << 10];
 
 /// The file of a segment.
 pub(crate) fn path(dir: &Path, segment_id: u64) -> PathBuf {
@@ -39,8 +39,15 @@ fn parse_name(name: &str) -> Option<u64> {
 }
 
 /// Makes a segment file of `len` zeros, so that writing into it later neither allocates blocks nor changes its
-/// length; `syncs`: they are on the disk. A file that could not be finished is removed again.
-pub(crate) fn create_zeroed(dir: &Path, segment_id: u64, len: u64, syncs: bool) -> io::Result<File> {
+/// length; `syncs`: they are on the disk. `rest` is called between two pieces. A file that could not be finished is
+/// removed again.
+pub(crate) fn create_zeroed(
+    dir: &Path,
+    segment_id: u64,
+    len: u64,
+    syncs: bool,
+    rest: impl FnMut(),
+) -> io::Result<File> {
     let path = path(dir, segment_id);
     let file = OpenOptions::new()
         .read(true)
@@ -54,7 +61,7 @@ pub(crate) fn create_zeroed(dir: &Path, segment_id: u64, len: u64, syncs: bool) 
             Ok(())
         }
     };
-    let filled = write_zeros(&file, 0, len).and_then(sync);
+    let filled = write_zeros(&file, 0, len, rest).and_then(sync);
     match filled {
         Ok(()) => Ok(file),
         Err(error) => {
@@ -73,7 +80,7 @@ pub(crate) fn open_to_continue(path: &Path, len: u64) -> Result<File, JournalErr
         .map_err(JournalError::io(path, "ask for the length"))?
         .len();
     if found < len {
-        write_zeros(&file, found, len).map_err(JournalError::io(path, "fill up with zeros"))?;
+        write_zeros(&file, found, len, || ()).map_err(JournalError::io(path, "fill up with zeros"))?;
         file.sync_all().map_err(JournalError::io(path, "sync"))?;
     }
     Ok(file)
@@ -133,13 +140,14 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Writes zeros from `start` up to `end`.
-pub(crate) fn write_zeros(file: &File, start: u64, end: u64) -> io::Result<()> {
+/// Writes zeros from `start` up to `end`. `rest` is called between two pieces.
+pub(crate) fn write_zeros(file: &File, start: u64, end: u64, mut rest: impl FnMut()) -> io::Result<()> {
     let mut offset = start;
     while offset < end {
         let len = (end - offset).min(ZEROS.len() as u64);
         file.write_all_at(&ZEROS[..len as usize], offset)?;
         offset += len;
+        rest();
     }
     Ok(())
 }

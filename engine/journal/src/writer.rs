@@ -327,7 +327,7 @@ fn is_same_writer(info: &SegmentInfo, identity: &Identity) -> bool {
 
 /// Makes a segment whose header is durable before any entry.
 fn begin_segment(dir: &Path, info: &SegmentInfo, header: &mut HeaderTemplate) -> io::Result<File> {
-    let file = segments::create_zeroed(dir, info.segment_id, info.segment_len, true)?;
+    let file = segments::create_zeroed(dir, info.segment_id, info.segment_len, true, || ())?;
     file.write_all_at(header.fill(info), 0)?;
     file.sync_data()?;
     Ok(file)

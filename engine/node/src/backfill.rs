@@ -25,6 +25,7 @@ use pinion_journal::Reader;
 use pinion_publish::DecisionMark;
 use pinion_runtime::control::ConductorEnd;
 use pinion_runtime::counters::{Counter, Counters};
+use pinion_runtime::pace::Pace;
 use pinion_runtime::ring::{Consumer, ring};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
 use pinion_score::manifest::{ModelFolder, locate};
@@ -40,7 +41,7 @@ use crate::snapshotter::Snapshotting;
 const NICENESS: i32 = 19;
 
 /// Inputs taken between two looks around.
-const INPUTS_MAX: usize = 4096;
+const INPUTS_MAX: usize = 64;
 
 /// Payments behind the engine that count as nearly there.
 const NEAR: u64 = 8192;
@@ -134,6 +135,7 @@ impl Backfill {
                 of: counters.counter("backfill.of"),
             },
             retries: counters.counter("backfill.retries"),
+            pace: Pace::GENTLE,
             started: Instant::now(),
         };
         let thread = setting
@@ -334,6 +336,7 @@ struct Work {
     flags: Arc<Flags>,
     teller: Teller,
     retries: Counter,
+    pace: Pace,
     started: Instant,
 }
 
@@ -359,7 +362,7 @@ impl Work {
             sequence: replica.place().sequence,
             since: self.since,
         };
-        copy_into_fresh(replica.store(), store.store.as_mut());
+        copy_into_fresh(replica.store(), store.store.as_mut(), self.pace);
         let exchanged = self.exchange(&mut replica, &mut inputs, store);
         self.note_end(exchanged.as_ref().ok().copied(), &replica);
         let first_sequence = exchanged?;
@@ -428,6 +431,7 @@ impl Work {
             if taken == 0 {
                 std::thread::sleep(PAUSE);
             }
+            self.pace.step();
         }
     }
 
@@ -508,6 +512,7 @@ impl Work {
         if taken.map_err(text)? == 0 {
             std::thread::sleep(PAUSE);
         }
+        self.pace.step();
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 //! Invariant: what such a thread starts in its turn is on its core and as nice as it is.
 
 use std::io;
-use std::thread::JoinHandle;
+use std::panic::resume_unwind;
+use std::thread::{self, JoinHandle};
 
 use core_affinity::CoreId;
 use pinion_runtime::cores::Plan;
@@ -36,16 +37,36 @@ impl Housekeeping {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> io::Result<JoinHandle<R>> {
         spawn_helper(name, move || {
-            if let Some(id) = self.core
-                && !core_affinity::set_for_current(CoreId { id })
-            {
-                tracing::warn!("{name}: could not be moved to core {id}");
-            }
+            self.enter();
             if let Err(error) = rustix::process::nice(niceness) {
                 tracing::warn!("{name}: could not be made nice: {error}");
             }
             work()
         })
+    }
+
+    /// Runs `work` on such a thread and waits for it; the threads that it starts are on that core, too.
+    pub(crate) fn run<R: Send>(self, work: impl FnOnce() -> R + Send) -> R {
+        thread::scope(|scope| {
+            let placed = scope.spawn(|| {
+                self.enter();
+                work()
+            });
+            placed.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    /// Moves the calling thread to the core.
+    fn enter(self) {
+        if let Some(id) = self.core
+            && !core_affinity::set_for_current(CoreId { id })
+        {
+            let thread = thread::current();
+            tracing::warn!(
+                "{}: could not be moved to core {id}",
+                thread.name().unwrap_or("a thread")
+            );
+        }
     }
 }
 

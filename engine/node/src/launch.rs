@@ -321,9 +321,10 @@ impl Engine {
         let topology = topology::build(config, surroundings);
         let mut stages = topology.stages;
         let entries = topology.inputs.into_iter().chain([topology.decisions]).collect();
-        stages.push(journal_stage(
-            config, recovery, entries, &clock, &counters, &faults,
-        )?);
+        stages.push(
+            Housekeeping::of(&plan)
+                .run(|| journal_stage(config, recovery, entries, &clock, &counters, &faults))?,
+        );
         note_began(config, &set, &in_force, clock.now_ns())?;
         stages.extend(driver_stage(config));
         let runners = spawn(config, &plan, stages, &clock, &counters)?;
@@ -710,8 +711,8 @@ fn recorded(config: &Config, recovery: &Recovery) -> Result<Option<Reader>, Node
     ))
 }
 
-/// The journal's agent is built here, on a thread that is not pinned, and moved: its helpers inherit the cores
-/// and the scheduling class of the thread that builds it.
+/// The journal's agent is built on a housekeeping thread, and moved: its helpers inherit the core and the
+/// scheduling class of the thread that builds it.
 fn journal_stage(
     config: &Config,
     recovery: Recovery,

@@ -22,6 +22,7 @@ use pinion_ingest::{ByHand, IngestError};
 use pinion_journal::{Entry, FsyncPolicy, JournalError, JournalPosition, Reader};
 use pinion_publish::DecisionMark;
 use pinion_runtime::latest::Seen;
+use pinion_runtime::pace::Pace;
 use pinion_runtime::state::{self, Region, RegionMut, State};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
 use pinion_schemas::wire::Lane;
@@ -29,7 +30,7 @@ use pinion_schemas::wire::Lane;
 use crate::config::Config;
 
 /// Recorded decisions that a follower looks at in one turn at most.
-const DECISIONS_MAX: usize = 65_536;
+const DECISIONS_MAX: usize = 1024;
 
 /// Why a replica could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -214,8 +215,8 @@ pub fn feature_store(config: &Config, set: &FeatureSet) -> Result<FeatureStore, 
 /// Copies a state into another of the same configuration. What is zero in both is not written, so that memory nobody
 /// uses stays unmapped.
 ///
-/// Cost: reads both, writes what is not zero.
-pub fn copy_into_fresh(from: &dyn State, to: &mut dyn State) {
+/// Cost: reads both, writes what is not zero, at `pace`.
+pub fn copy_into_fresh(from: &dyn State, to: &mut dyn State, mut pace: Pace) {
     let (from, to) = (from.regions(), to.regions_mut());
     assert_eq!(from.len(), to.len(), "one configuration gives the same regions");
     for (region, target) in from.into_iter().zip(to) {
@@ -226,6 +227,7 @@ pub fn copy_into_fresh(from: &dyn State, to: &mut dyn State) {
             if !(state::is_zero(page) && state::is_zero(place)) {
                 place.copy_from_slice(page);
             }
+            pace.step();
         }
     }
 }

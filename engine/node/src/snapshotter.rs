@@ -6,7 +6,8 @@
 //!   admin, by a queue ─▶ questions ─▶ answers           backfill's thread ── new replica ──▶ taken over
 //! ```
 //!
-//! It runs at low priority on a core that does not spin. What it cannot do is counted and told; the engine goes on.
+//! It runs on a core that does not spin, in short slices; while the engine runs, a checkpoint is written by a thread
+//! in the idle class. What it cannot do is counted and told; the engine goes on.
 //!
 //! Invariant: a checkpoint is written only of a replica that stands at a mark of publish, and never while the
 //! payment module is quarantined, for a restart must meet the panic again.
@@ -37,8 +38,11 @@ const NAME: &str = "snapshotter";
 /// How much lower than the engine's other threads it stands: `nice`.
 const NICENESS: i32 = 10;
 
-/// Inputs taken between two looks at the queue.
-const INPUTS_MAX: usize = 2048;
+/// Inputs taken between two looks at the queue: some 50 µs.
+const INPUTS_MAX: usize = 64;
+
+/// How long it sleeps when there is more to do.
+const REST: Duration = Duration::from_micros(50);
 
 /// How long it sleeps when there is nothing to do: how far the replica may be behind on a quiet engine.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -112,10 +116,7 @@ impl Snapshotter {
             ..Health::default()
         }));
         let mut worker = Worker {
-            writer: Writer::new(
-                &config.checkpoint(),
-                &identity(config, follower.replica(), setting.journal_id),
-            ),
+            writer: writer(config, follower.replica(), setting.journal_id),
             config: config.clone(),
             follower: Some(follower),
             exchange,
@@ -276,7 +277,7 @@ impl Worker {
             let taken = self.follow();
             self.look_at_backfill();
             self.write_if_due();
-            pause = if taken == 0 { PAUSE } else { Duration::ZERO };
+            pause = pause_after(taken);
         }
         self.finish();
     }
@@ -389,6 +390,7 @@ impl Worker {
             return;
         }
         self.come_to_the_end();
+        self.writer.set_gentle(false);
         match self.mark() {
             Some(mark) if self.last_mark != Some(mark) => {
                 if let Err(error) = self.write(mark) {
@@ -470,7 +472,7 @@ impl Worker {
         let started = Instant::now();
         let wanted = self.follower.as_ref().map_or(0, Follower::decided_sequence);
         loop {
-            self.follow();
+            let taken = self.follow();
             if let Some(mark) = self.mark().filter(|mark| mark.sequence >= wanted) {
                 return self.write(mark);
             }
@@ -480,7 +482,7 @@ impl Worker {
                     started.elapsed().as_millis()
                 ));
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(pause_after(taken));
         }
     }
 
@@ -560,14 +562,14 @@ impl Worker {
 
     /// Goes on with the replica of another set.
     fn take_over(&mut self, replica: Replica) -> Result<(), String> {
-        let identity = identity(&self.config, &replica, self.setting.journal_id);
+        let writer = writer(&self.config, &replica, self.setting.journal_id);
         let Some(follower) = self.follower.take() else {
             return Err("there is no replica to take the place of".to_owned());
         };
         match follower.with(replica) {
             Ok(Some(follower)) => {
                 self.follower = Some(follower);
-                self.writer = Writer::new(&self.config.checkpoint(), &identity);
+                self.writer = writer;
                 self.last_mark = None;
                 Ok(())
             }
@@ -582,6 +584,18 @@ impl Worker {
             }
         }
     }
+}
+
+/// How long to sleep after a turn that took so many inputs.
+fn pause_after(taken: usize) -> Duration {
+    if taken < INPUTS_MAX { PAUSE } else { REST }
+}
+
+/// A writer for checkpoints of `replica`, beside a running engine.
+fn writer(config: &Config, replica: &Replica, journal_id: u64) -> Writer {
+    let mut writer = Writer::new(&config.checkpoint(), &identity(config, replica, journal_id));
+    writer.set_gentle(true);
+    writer
 }
 
 fn told(error: &CheckpointError) -> String {

@@ -28,6 +28,7 @@ use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::latest::Latest;
 use pinion_runtime::names::NameTable;
+use pinion_runtime::pace::Pace;
 use pinion_runtime::ring::{Consumer, EntryConsumer, Producer, entry_ring, ring};
 use pinion_schemas::records::{DecisionRecord, FeatureRecord, MarketRecord, PaymentRecord};
 use pinion_score::ScoreAgent;
@@ -267,7 +268,7 @@ fn features_stage(
         store.prefault();
         let begun = begin.map_or(0, |replica| {
             let replica = lock(&replica);
-            copy_into_fresh(replica.store(), store.as_mut());
+            copy_into_fresh(replica.store(), store.as_mut(), Pace::NONE);
             replica.place().sequence
         });
         let section = &config.features;
@@ -307,7 +308,11 @@ fn ingest_stage<C: Connect>(
         let mut agent = IngestAgent::new(&config.ingest, intake, ports, recorded, counters)?;
         if let Some(replica) = begin {
             let replica = lock(&replica);
-            copy_into_fresh(replica.intake().payments_state(), agent.payments_state_mut());
+            copy_into_fresh(
+                replica.intake().payments_state(),
+                agent.payments_state_mut(),
+                Pace::NONE,
+            );
             agent.resume_payments(replica.place().sequence);
         }
         Ok(agent)

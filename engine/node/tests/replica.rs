@@ -13,6 +13,7 @@ use pinion_runtime::agent::Agent as _;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::latest::{Latest, latest};
+use pinion_runtime::pace::Pace;
 use pinion_runtime::ring::{EntryProducer, entry_ring};
 use pinion_runtime::state::State as _;
 use pinion_schemas::encode::Encoder;
@@ -44,7 +45,7 @@ fn copied_replica_goes_on_as_the_one_it_was_copied_from() {
     for step in 1..=11 {
         whole.run(&mut inputs, step * 200, usize::MAX, |_, _| ()).unwrap();
         let mut copied = Replica::new(&config, set.clone()).unwrap();
-        copy_into_fresh(&whole, &mut copied);
+        copy_into_fresh(&whole, &mut copied, Pace::NONE);
         copied.resume_at(whole.place());
         assert_eq!(differing(&whole, &copied), [], "copied at {}", step * 200);
         let mut rest = Reader::open_at(&dir, copied.place().position).unwrap().unwrap();

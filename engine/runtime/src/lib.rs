@@ -10,7 +10,7 @@
 //! Start at [`agent`]; [`ring`] joins agents, [`latest`] shows how far one came; [`runner`], [`composite`] and [`invoker`] drive them, [`cores`]
 //! says which thread goes where. [`clock`] tells the time, [`counters`] and [`faults`] tell what happened,
 //! [`control`] and [`shutdown`] are how the control plane speaks to agents, [`state`] is how what an agent knows
-//! is kept and brought back. [`paths`] finds what a configuration names. [`heap`] is for tests.
+//! is kept and brought back. [`pace`] is for long work beside the agents. [`paths`] finds what a configuration names. [`heap`] is for tests.
 //!
 //! Invariant: after its start nothing here allocates, frees, locks or waits on an agent's thread, except for the
 //! idle strategy, whose purpose it is.
@@ -19,6 +19,7 @@ pub mod agent;
 pub mod composite;
 pub mod idle;
 pub mod invoker;
+pub mod pace;
 pub mod runner;
 mod system;
 

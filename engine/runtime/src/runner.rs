@@ -201,6 +201,14 @@ pub fn spawn_helper<R: Send + 'static>(
     })
 }
 
+/// Makes the calling thread, and those that it spawns, give way to all others for good (`SCHED_IDLE`).
+///
+/// # Errors
+/// The system refuses it; the thread is as it was.
+pub fn give_way() -> io::Result<()> {
+    system::set_idle_class()
+}
+
 /// An agent on its thread. Dropping the handle asks it to stop and does not wait.
 pub struct RunnerHandle {
     name: String,

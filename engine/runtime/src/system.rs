@@ -1,4 +1,4 @@
-//! What a thread asks of the scheduler beyond a single core: the real-time class, and its freedom back.
+//! What a thread asks of the scheduler beyond a single core: another class, and its freedom back.
 //!
 //! Invariant: only the calling thread is changed.
 
@@ -17,6 +17,14 @@ pub(crate) fn set_realtime(priority: u8) -> io::Result<()> {
     };
     // SAFETY: 0 names the calling thread; the call only reads `param`, which lives here.
     check(unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param) })
+}
+
+/// Puts the calling thread, and those that it spawns, into the class that gets what no other wants. Without
+/// privileges there is no way back.
+pub(crate) fn set_idle_class() -> io::Result<()> {
+    let param = sched_param { sched_priority: 0 };
+    // SAFETY: 0 names the calling thread; the call only reads `param`, which lives here.
+    check(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &param) })
 }
 
 /// Lets the calling thread run wherever the process's main thread may.

@@ -15,7 +15,7 @@ use pinion_runtime::cores;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::idle::IdleStrategy;
 use pinion_runtime::ring::{Consumer, Producer, ring};
-use pinion_runtime::runner::{Runner, RunnerError, RunnerHandle, RunnerOptions, spawn_helper};
+use pinion_runtime::runner::{Runner, RunnerError, RunnerHandle, RunnerOptions, give_way, spawn_helper};
 use pinion_runtime::shutdown::stop_in_order;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -141,6 +141,25 @@ fn helper_of_a_pinned_agent_is_not_pinned() {
     assert_eq!(receive.recv_timeout(PATIENCE).unwrap(), available);
     runner.stop();
     runner.join().unwrap();
+}
+
+#[test]
+fn thread_that_gives_way_is_in_the_idle_class_and_so_is_what_it_spawns() {
+    let policy = || {
+        let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+        stat_field(&stat, 41).to_owned()
+    };
+    let seen = spawn_helper("polite", move || {
+        let before = policy();
+        give_way().unwrap();
+        let child = thread::spawn(policy).join().unwrap();
+        [before, policy(), child]
+    });
+    assert_eq!(
+        seen.unwrap().join().unwrap(),
+        ["0", "5", "5"],
+        "SCHED_OTHER, SCHED_IDLE"
+    );
 }
 
 /// Field of `stat` after the name, counted from 1 as the manual does.
