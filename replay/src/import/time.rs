@@ -1,4 +1,4 @@
-//! Civil time of the files to nanoseconds since the Unix epoch and back. Files without a zone are read as UTC.
+//! Civil time of the files to nanoseconds since the Unix epoch and back. Times without an offset are read as UTC.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -16,10 +16,10 @@ pub fn parse_day(text: &str) -> Option<i64> {
     nanoseconds_of(date.at(0, 0, 0, 0))
 }
 
-/// A time written `2018-04-01 00:00:31`, or as RFC 3339: `2018-04-01T00:00:31.5Z`.
+/// A time written `2018-04-01 00:00:31`, or with an offset, as in RFC 3339: `2018-04-01T00:00:31.5Z`.
 pub fn parse_time(text: &str) -> Option<i64> {
-    if text.ends_with('Z') {
-        let timestamp: Timestamp = text.parse().ok()?;
+    // First with an offset: read as a civil time, the text would lose it.
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
         return i64::try_from(timestamp.as_nanosecond()).ok();
     }
     nanoseconds_of(text.parse().ok()?)
@@ -46,6 +46,10 @@ mod tests {
         assert_eq!(
             parse_time("2018-04-01T00:00:31.5Z"),
             Some(1_522_540_831 * SECOND_NS + SECOND_NS / 2)
+        );
+        assert_eq!(
+            parse_time("2018-04-01T02:00:31+02:00"),
+            Some(1_522_540_831 * SECOND_NS)
         );
         assert_eq!(parse_day("2018-04-01"), Some(1_522_540_800 * SECOND_NS));
         assert_eq!(parse_day("2018-13-01"), None);
