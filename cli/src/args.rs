@@ -9,6 +9,7 @@ use pinion_features::set::Entity;
 use pinion_replay::export::{LABEL_DAYS, LABEL_DAYS_MAX};
 use pinion_replay::import::Format;
 use pinion_replay::import::time::{parse_day, parse_time};
+use pinion_schemas::ids::{ID_LEN_MAX, Id};
 
 use crate::events;
 use crate::examples;
@@ -65,6 +66,9 @@ pub enum Command {
     /// Feature sets: check one, say what it means, read the values of a running engine.
     #[command(subcommand, after_help = examples::FEATURES)]
     Features(FeaturesCommand),
+    /// The fraud model: why a payment got its score.
+    #[command(subcommand, after_help = examples::MODEL)]
+    Model(ModelCommand),
     /// Run a journal through the same topology again.
     #[command(after_help = examples::REPLAY)]
     Replay(ReplayArguments),
@@ -373,6 +377,31 @@ pub struct FeatureSetArguments {
     pub file: Option<PathBuf>,
 }
 
+/// What is asked about the model.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Say why a payment of a journal got its score: the cases that it resembled, and its features.
+    #[command(after_help = examples::MODEL_EXPLAIN)]
+    Explain(ModelExplainArguments),
+}
+
+/// Arguments of `model explain`.
+#[derive(Debug, Args)]
+pub struct ModelExplainArguments {
+    /// Where the configuration comes from; it must be the one the journal was written with.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+    /// Id of the transaction; the last one of this id counts.
+    #[arg(long, value_name = "ID", value_parser = transaction_id, required_unless_present = "sequence")]
+    pub event: Option<Id>,
+    /// Place of the event in the payments lane, from 1, as decisions show it.
+    #[arg(long, value_name = "N", conflicts_with = "event")]
+    pub sequence: Option<u64>,
+    /// Journal folder; without it the configuration's.
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+}
+
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArguments {
@@ -434,6 +463,12 @@ pub enum ConfigCommand {
     /// What is in force after file, environment and flags.
     #[command(after_help = examples::CONFIG)]
     Show(ConfigArguments),
+}
+
+/// The id of a transaction.
+fn transaction_id(text: &str) -> Result<Id, String> {
+    let id = Id::new(text);
+    id.ok_or_else(|| format!("expected 1 to {ID_LEN_MAX} printable ASCII characters without spaces"))
 }
 
 /// Midnight of a day. Unit: ns since the Unix epoch.

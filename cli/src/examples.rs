@@ -141,6 +141,22 @@ Examples:
 
 Exit codes: 0 every value is equal, 1 some are not.";
 
+/// `model`.
+pub const MODEL: &str = "\
+Examples:
+  pinion model explain --event 8f3a-000021 --config pinion.toml
+
+models/README.md of the source says how a model is trained and measured.";
+
+/// `model explain`.
+pub const MODEL_EXPLAIN: &str = "\
+Examples:
+  pinion model explain --event 8f3a-000021
+  pinion model explain --sequence 120000 --journal backup/journal --output json
+
+Exit codes: 0 the recorded score, 1 another one (another model, or one that has changed) or no such payment, 4 the \
+journal is corrupt.";
+
 /// `replay`.
 pub const REPLAY: &str = "\
 Examples:

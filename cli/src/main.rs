@@ -60,6 +60,7 @@ fn dispatch(arguments: Arguments) -> Result<Ended, Failure> {
         Command::Generate(command) => commands::generate::run(&command, output),
         Command::Export(command) => commands::export::run(&command, output),
         Command::Features(command) => commands::features::run(&command, output),
+        Command::Model(command) => commands::model::run(&command, output),
         Command::Replay(arguments) => commands::replay::run(&arguments, output),
         Command::Lab(command) => commands::lab::run(&command, output),
         Command::Stat(arguments) => commands::stat::run(&arguments, output),

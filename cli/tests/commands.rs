@@ -26,6 +26,8 @@ fn help_of_every_command_has_examples() {
         "generate market",
         "export",
         "export features",
+        "model",
+        "model explain",
         "replay",
         "lab",
         "lab run",

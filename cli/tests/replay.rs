@@ -2,51 +2,13 @@
 
 mod support;
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::PathBuf;
-
-use flate2::read::GzDecoder;
 use serde_json::Value;
-use support::{Room, root, without_numbers};
-
-/// The committed journal, unpacked into the room; gives its first segment.
-fn unpack(room: &Room) -> PathBuf {
-    std::fs::create_dir(room.path("journal")).unwrap();
-    for item in std::fs::read_dir(golden().join("journal")).unwrap() {
-        let path = item.unwrap().path();
-        let mut bytes = Vec::new();
-        GzDecoder::new(File::open(&path).unwrap())
-            .read_to_end(&mut bytes)
-            .unwrap();
-        std::fs::write(room.path("journal").join(path.file_stem().unwrap()), bytes).unwrap();
-    }
-    room.path("journal/0000000000000001.segment")
-}
-
-fn golden() -> PathBuf {
-    root().join("replay/tests/golden")
-}
-
-/// The words that replay the room's journal under the golden configuration, and `more`.
-fn replay(more: &[&str]) -> Vec<String> {
-    let model = format!("score.model={}", golden().join("model").display());
-    let config = golden().join("pinion.toml").display().to_string();
-    let words = [
-        "replay",
-        "--journal",
-        "journal",
-        "--config",
-        &config,
-        "--set",
-        &model,
-    ];
-    words.iter().chain(more).map(|word| (*word).to_owned()).collect()
-}
+use support::golden::{on_journal, unpack};
+use support::{Room, without_numbers};
 
 #[track_caller]
 fn check(room: &Room, more: &[&str], code: i32) -> String {
-    let words = replay(more);
+    let words = on_journal("replay", more);
     room.stdout(&words.iter().map(String::as_str).collect::<Vec<_>>(), code)
 }
 

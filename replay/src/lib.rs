@@ -8,7 +8,7 @@
 //!   sources: a journal ─▶ session: the node's own topology by hand ─▶ verify: the recorded decisions?
 //! ```
 //!
-//! Start at [`import::open`] for a file, at [`generate`] for a made day, at [`verify::verify`] for a journal.
+//! Start at [`import::open`] for a file, at [`generate`] for a made day, at [`verify::verify`] for a journal, at [`explain::explain`] for one of its payments.
 //!
 //! Invariant: a source gives the same events in the same order every time, and a journal the same decisions.
 
@@ -22,6 +22,8 @@ pub mod session;
 pub mod difference;
 
 pub mod verify;
+
+pub mod explain;
 
 pub mod export;
 

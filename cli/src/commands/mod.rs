@@ -11,6 +11,7 @@ pub mod features;
 pub mod generate;
 pub mod lab;
 pub mod listen;
+pub mod model;
 pub mod publish;
 pub mod replay;
 pub mod run;

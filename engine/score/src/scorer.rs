@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use pinion_runtime::math::{exp, ln};
+use pinion_schemas::ids::Id;
 use pinion_schemas::records::{FEATURES_MAX, NEIGHBOURS_MAX, REASONS_MAX, Score, decision_flag};
 
 use crate::bank::{Bank, Neighbour};
@@ -27,11 +28,25 @@ const ORACLE_TOLERANCE: f32 = 1e-4;
 /// Shares are kept this far from 0 and 1, so that their logit is finite.
 const SHARE_MARGIN: f64 = 1e-3;
 
+/// A case of the bank that a payment resembled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Case {
+    /// The transaction that it was.
+    pub name: Id,
+    /// What it turned out to be.
+    pub is_fraud: bool,
+    /// Cases that it stands for.
+    pub weight: f32,
+    /// Cosine of the two embeddings, -1..=1.
+    pub similarity: f32,
+}
+
 /// A loaded model.
 pub struct Scorer {
     encoder: Encoder,
     oracle: NativeEncoder,
     bank: Bank,
+    model: (String, u32),
     model_hash: u64,
     features: usize,
     temperature: f64,
@@ -70,6 +85,7 @@ impl Scorer {
             encoder: Encoder::load(config, &model)?,
             oracle,
             bank,
+            model: (manifest.name.clone(), manifest.version),
             model_hash: model.hash,
             features,
             temperature: f64::from(manifest.bank.temperature),
@@ -84,6 +100,32 @@ impl Scorer {
     /// The model's hash, as it stands in decisions.
     pub fn model_hash(&self) -> u64 {
         self.model_hash
+    }
+
+    /// The model's name and version.
+    pub fn model(&self) -> (String, u32) {
+        self.model.clone()
+    }
+
+    /// The cases that a score names, nearest first.
+    pub fn cases<'a>(&'a self, score: &'a Score) -> impl Iterator<Item = Case> + 'a {
+        let named = usize::from(score.neighbour_count);
+        let rows = score.neighbour_rows.iter().zip(score.similarities);
+        rows.take(named).map(|(&row, similarity)| Case {
+            name: self.bank.name(row),
+            is_fraud: self.bank.is_fraud(row),
+            weight: self.bank.weight(row),
+            similarity,
+        })
+    }
+
+    /// How far each feature that the model takes is from its mean in training. Unit: standard deviations.
+    pub fn deviations(&self, vector: &[f32; FEATURES_MAX]) -> Vec<f32> {
+        let (mean, scale) = self.oracle.normalisation();
+        let known = mean.iter().zip(scale).zip(vector);
+        known
+            .map(|((mean, scale), value)| (value - mean) * scale)
+            .collect()
     }
 
     /// The bank.

@@ -1,0 +1,175 @@
+//! `pinion model`: what the fraud model says of a payment, and why.
+//!
+//! Invariant: what is shown was computed from the journal by the serving code; whether it is what was decided then is
+//! said beside it.
+
+use pinion_replay::explain::{Explained, Wanted, explain};
+use pinion_replay::import::time::format_time;
+use pinion_replay::session::Progress as Step;
+use serde_json::{Value, json};
+
+use crate::args::{ModelCommand, ModelExplainArguments, Output};
+use crate::configuration;
+use crate::exit::{Ended, Failure};
+use crate::frames::hash_text;
+use crate::out::{Out, table};
+use crate::progress::Progress;
+
+/// Does it.
+///
+/// # Errors
+/// The configuration is refused, or the journal cannot be read.
+pub fn run(command: &ModelCommand, output: Output) -> Result<Ended, Failure> {
+    let ModelCommand::Explain(arguments) = command;
+    explain_payment(arguments, output)
+}
+
+fn explain_payment(arguments: &ModelExplainArguments, output: Output) -> Result<Ended, Failure> {
+    let (config, _) = configuration::load_with_set(&arguments.configuration)?;
+    let journal = arguments.journal.clone().unwrap_or_else(|| config.journal().dir);
+    let sequence = Wanted::Sequence(arguments.sequence.unwrap_or_default());
+    let wanted = arguments.event.map_or(sequence, Wanted::Transaction);
+    let mut progress = Progress::new("explain", None);
+    let step = |step: Step| {
+        progress.set_total(step.inputs);
+        progress.set(step.done);
+    };
+    let explained = explain(&config, &journal, wanted, step)?;
+    progress.finish();
+    let Some(explained) = explained else {
+        eprintln!("{}: {} is in it", journal.display(), missing(arguments));
+        return Ok(Ended::WithFindings);
+    };
+    let mut out = Out::new();
+    match output {
+        Output::Json => out.json(&as_json(&explained))?,
+        Output::Text => as_text(&mut out, &explained)?,
+    }
+    out.flush()?;
+    Ok(match explained.is_as_recorded() {
+        Some(false) => Ended::WithFindings,
+        _ => Ended::Well,
+    })
+}
+
+fn missing(arguments: &ModelExplainArguments) -> String {
+    match (&arguments.event, arguments.sequence) {
+        (Some(id), _) => format!("no transaction {id}"),
+        (None, sequence) => format!("no transaction at sequence {}", sequence.unwrap_or_default()),
+    }
+}
+
+fn as_text(out: &mut Out, explained: &Explained) -> Result<(), Failure> {
+    let (payment, score) = (&explained.payment, &explained.score);
+    let (name, version) = &explained.model;
+    out.line(format!(
+        "payment {}, sequence {}, {}",
+        payment.transaction_id,
+        payment.origin.sequence,
+        format_time(payment.origin.event_ns)
+    ))?;
+    out.line(format!(
+        "score {:.6}, fraud share {:.6} among the nearest cases; {name} version {version}, hash {}",
+        score.score,
+        score.fraud_share,
+        hash_text(score.model_hash)
+    ))?;
+    out.line(recorded_words(explained))?;
+    out.line("")?;
+    let head = ["case", "label", "similarity", "stands for"]
+        .map(str::to_owned)
+        .to_vec();
+    let cases = explained.cases.iter().map(|case| {
+        vec![
+            case.name.to_string(),
+            label(case.is_fraud).to_owned(),
+            format!("{:.4}", case.similarity),
+            format!("{:.1}", case.weight),
+        ]
+    });
+    for line in table(&[head].into_iter().chain(cases).collect::<Vec<_>>()) {
+        out.line(line)?;
+    }
+    out.line("")?;
+    for line in table(&feature_rows(explained)) {
+        out.line(line)?;
+    }
+    Ok(())
+}
+
+fn label(is_fraud: bool) -> &'static str {
+    if is_fraud { "fraud" } else { "genuine" }
+}
+
+fn recorded_words(explained: &Explained) -> String {
+    match (&explained.recorded, explained.is_as_recorded()) {
+        (Some(_), Some(true)) => "the recorded decision has this score, to the last bit".to_owned(),
+        (Some(recorded), _) => format!(
+            "the recorded decision has score {:.6} of the model with hash {}",
+            recorded.score,
+            hash_text(recorded.model_hash)
+        ),
+        (None, _) => "no decision is recorded".to_owned(),
+    }
+}
+
+/// The features that the model takes, furthest from their mean first; its reasons are marked.
+fn feature_rows(explained: &Explained) -> Vec<Vec<String>> {
+    let mut rows = vec![["feature", "value", "deviations", ""].map(str::to_owned).to_vec()];
+    for (slot, name) in by_deviation(explained) {
+        rows.push(vec![
+            name,
+            explained.vector[slot].to_string(),
+            format!("{:+.1}", explained.deviations[slot]),
+            if is_reason(explained, slot) { "reason" } else { "" }.to_owned(),
+        ]);
+    }
+    rows
+}
+
+fn by_deviation(explained: &Explained) -> Vec<(usize, String)> {
+    let names = explained.set.slot_names().into_iter();
+    let mut slots: Vec<_> = names.enumerate().take(explained.deviations.len()).collect();
+    let distance = |slot: usize| explained.deviations[slot].abs();
+    slots.sort_by(|(a, _), (b, _)| distance(*b).total_cmp(&distance(*a)));
+    slots
+}
+
+fn is_reason(explained: &Explained, slot: usize) -> bool {
+    let count = usize::from(explained.score.reason_count);
+    explained.score.reasons[..count].contains(&(slot as u16 + 1))
+}
+
+fn as_json(explained: &Explained) -> Value {
+    let (payment, score) = (&explained.payment, &explained.score);
+    let (name, version) = &explained.model;
+    let features = by_deviation(explained).into_iter().map(|(slot, name)| {
+        json!({
+            "name": name,
+            "value": explained.vector[slot],
+            "deviations": explained.deviations[slot],
+            "is_reason": is_reason(explained, slot),
+        })
+    });
+    let cases = explained.cases.iter().map(|case| {
+        json!({
+            "case": case.name.to_string(),
+            "label": label(case.is_fraud),
+            "similarity": case.similarity,
+            "weight": case.weight,
+        })
+    });
+    json!({
+        "transaction_id": payment.transaction_id.to_string(),
+        "sequence": payment.origin.sequence,
+        "event_ns": payment.origin.event_ns,
+        "feature_set": { "name": explained.set.name, "version": explained.set.version },
+        "model": { "name": name, "version": version, "hash": hash_text(score.model_hash) },
+        "score": score.score,
+        "fraud_share": score.fraud_share,
+        "recorded_score": explained.recorded.as_ref().map(|recorded| recorded.score),
+        "is_as_recorded": explained.is_as_recorded(),
+        "cases": cases.collect::<Vec<_>>(),
+        "features": features.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,78 @@
+//! `pinion model explain` on the golden journal: as it was decided, under another model, of what is not there.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use support::golden::{on_journal, unpack};
+use support::{Room, root};
+
+#[track_caller]
+fn explain(room: &Room, more: &[&str], code: i32) -> String {
+    let words = on_journal("model explain", more);
+    room.stdout(&words.iter().map(String::as_str).collect::<Vec<_>>(), code)
+}
+
+#[track_caller]
+fn as_json(room: &Room, more: &[&str], code: i32) -> Value {
+    let text = explain(room, &[more, &["--output", "json"]].concat(), code);
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn scores_of_a_journal_are_found_again_with_their_cases_and_reasons() {
+    let room = Room::new("explain");
+    unpack(&room);
+    for sequence in [1, 200, 1_200] {
+        let explained = as_json(&room, &["--sequence", &sequence.to_string()], 0);
+        assert_eq!(explained["is_as_recorded"], true, "{explained}");
+        let id = explained["transaction_id"].as_str().unwrap();
+        assert_eq!(as_json(&room, &["--event", id], 0), explained);
+        let values = |list: &str, key: &str| -> Vec<Value> {
+            let items = explained[list].as_array().unwrap().iter();
+            items.map(|item| item[key].clone()).collect()
+        };
+        let similarities = values("cases", "similarity");
+        let similarities: Vec<f64> = similarities.iter().map(|value| value.as_f64().unwrap()).collect();
+        assert_eq!(similarities.len(), 8, "{explained}");
+        assert!(similarities.is_sorted_by(|a, b| a >= b), "{explained}");
+        let names: BTreeSet<String> = values("features", "name").iter().map(Value::to_string).collect();
+        assert_eq!(names.len(), 15, "{explained}");
+        for (deviations, is_reason) in values("features", "deviations")
+            .iter()
+            .zip(values("features", "is_reason"))
+        {
+            assert_eq!(
+                deviations.as_f64().unwrap().abs() >= 2.0,
+                is_reason.as_bool().unwrap(),
+                "{explained}"
+            );
+        }
+    }
+}
+
+#[test]
+fn text_says_whether_it_is_the_recorded_score() {
+    let room = Room::new("explain-text");
+    unpack(&room);
+    let text = explain(&room, &["--sequence", "200"], 0);
+    assert!(
+        text.contains("\nthe recorded decision has this score, to the last bit\n"),
+        "{text}"
+    );
+    let other = format!("score.model={}", root().join("models/fraud-v1").display());
+    let text = explain(&room, &["--sequence", "200", "--set", &other], 1);
+    assert!(
+        text.contains("\nthe recorded decision has score 0.002675 of the model with hash "),
+        "{text}"
+    );
+}
+
+#[test]
+fn payments_that_are_not_there_are_exit_code_1() {
+    let room = Room::new("explain-none");
+    unpack(&room);
+    assert_eq!(explain(&room, &["--event", "nobody"], 1), "");
+    assert_eq!(explain(&room, &["--sequence", "1000000"], 1), "");
+}

@@ -1,0 +1,224 @@
+//! Why a payment of a journal got its score: the cases that it resembled, and what put it near them.
+//!
+//! ```text
+//!   journal ─▶ which payment? ─▶ replica, with the set that served it ─▶ vector ─▶ scorer ─▶ Explained
+//!           └─▶ its recorded decision, if it has one ───────────────────────────────────────┘
+//! ```
+//!
+//! Invariant: names and features are computed by the serving code from the journal's start, so the vector is the one
+//! that was scored; that the score is, too, is said by [`Explained::is_as_recorded`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pinion_features::set::file::SetError;
+use pinion_features::set::{FeatureSet, canonical};
+use pinion_journal::JournalError;
+use pinion_node::Config;
+use pinion_node::feature_sets::{History, HistoryError, InForce};
+use pinion_node::replica::{Replica, ReplicaError};
+use pinion_schemas::ids::Id;
+use pinion_schemas::records::{DecisionRecord, FEATURES_MAX, PaymentRecord, Score, payment_kind};
+use pinion_schemas::wire::Lane;
+use pinion_score::scorer::Case;
+use pinion_score::{ScoreError, Scorer};
+
+use crate::export::ExportError;
+use crate::export::payments::{JournalPayments, Payments as _};
+use crate::session::Progress;
+use crate::sources::RecordedJournal;
+
+/// Inputs between two reports of progress.
+const PROGRESS_INPUTS: usize = 8192;
+
+/// Why a payment could not be explained.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// The journal cannot be read, or is corrupt.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The log of the feature sets that served it cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// Its payments cannot be read.
+    #[error(transparent)]
+    Payments(#[from] ExportError),
+    /// The configured feature set cannot be read.
+    #[error(transparent)]
+    Set(#[from] SetError),
+    /// The configuration is refused.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// The model is refused.
+    #[error(transparent)]
+    Model(#[from] ScoreError),
+}
+
+impl ExplainError {
+    /// Whether stored data is corrupt, as opposed to the rest being impossible to run.
+    pub fn is_corruption(&self) -> bool {
+        let journal = match self {
+            Self::Journal(error) => error,
+            Self::Payments(error) => return error.is_corruption(),
+            _ => return false,
+        };
+        matches!(
+            journal,
+            JournalError::Corrupt { .. } | JournalError::MissingSegment { .. }
+        )
+    }
+}
+
+/// Which payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The last transaction of this id.
+    Transaction(Id),
+    /// The event at this place of the payments lane, from 1.
+    Sequence(u64),
+}
+
+impl Wanted {
+    fn is(self, payment: &PaymentRecord) -> bool {
+        payment.origin.kind == payment_kind::TRANSACTION
+            && match self {
+                Self::Transaction(id) => payment.transaction_id == id,
+                Self::Sequence(sequence) => payment.origin.sequence == sequence,
+            }
+    }
+}
+
+/// A payment with its score and what stands behind it.
+pub struct Explained {
+    /// The payment.
+    pub payment: PaymentRecord,
+    /// The set that served it.
+    pub set: Arc<FeatureSet>,
+    /// Its vector; features past the set's length are 0.
+    pub vector: [f32; FEATURES_MAX],
+    /// What the configured model says of it.
+    pub score: Score,
+    /// The nearest cases, nearest first.
+    pub cases: Vec<Case>,
+    /// How far each feature of the model is from its mean in training. Unit: standard deviations.
+    pub deviations: Vec<f32>,
+    /// Name and version of the model.
+    pub model: (String, u32),
+    /// The decision that was recorded; none: the engine did not live to record one.
+    pub recorded: Option<DecisionRecord>,
+}
+
+impl Explained {
+    /// Whether the recorded decision has this score, of this model, to the last bit. None: no decision is recorded.
+    pub fn is_as_recorded(&self) -> Option<bool> {
+        let recorded = self.recorded.as_ref()?;
+        Some(
+            recorded.model_hash == self.score.model_hash
+                && recorded.score.to_bits() == self.score.score.to_bits(),
+        )
+    }
+}
+
+/// Explains a payment of the journal in `dir` with the model of `config`. `None`: the journal has no such
+/// transaction.
+///
+/// # Errors
+/// The journal is damaged, or set, model or tables of `config` are refused.
+///
+/// Cost: three passes over the journal up to the payment, one of them through the feature store.
+pub fn explain(
+    config: &Config,
+    dir: &Path,
+    wanted: Wanted,
+    mut progress: impl FnMut(Progress),
+) -> Result<Option<Explained>, ExplainError> {
+    let journal = RecordedJournal::open(dir)?;
+    let Some(payment) = find(config, dir, wanted)? else {
+        return Ok(None);
+    };
+    let served = served(config, &journal, payment.origin.sequence)?;
+    let vector = vector_of(config, &journal, &served, &payment, &mut progress)?;
+    let hash_of_first = |slots| canonical::hash_of_first(&served.set, slots);
+    let mut scorer = Scorer::load(&config.score, hash_of_first)?;
+    let score = scorer.score(&vector);
+    Ok(Some(Explained {
+        payment,
+        set: served.set,
+        vector,
+        score,
+        cases: scorer.cases(&score).collect(),
+        deviations: scorer.deviations(&vector),
+        model: scorer.model(),
+        recorded: recorded(&journal, payment.origin.sequence)?,
+    }))
+}
+
+/// The last payment that is wanted.
+fn find(config: &Config, dir: &Path, wanted: Wanted) -> Result<Option<PaymentRecord>, ExplainError> {
+    let mut payments = JournalPayments::open(dir, &config.ingest)?;
+    let mut found = None;
+    while let Some(payment) = payments.next_payment()? {
+        if wanted.is(&payment) {
+            found = Some(payment);
+            if matches!(wanted, Wanted::Sequence(_)) {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The set that served the payment: of the log beside the journal, or the configured one.
+fn served(config: &Config, journal: &RecordedJournal, sequence: u64) -> Result<InForce, ExplainError> {
+    let sets = match History::of_journal(journal.dir())? {
+        Some(history) => history.in_force(journal.survey().end_position)?,
+        None => Vec::new(),
+    };
+    match sets.into_iter().rfind(|set| set.sequence < sequence) {
+        Some(set) => Ok(set),
+        None => Ok(InForce {
+            sequence: 0,
+            set: Arc::new(config.features.load_set()?),
+            since: None,
+        }),
+    }
+}
+
+fn vector_of(
+    config: &Config,
+    journal: &RecordedJournal,
+    served: &InForce,
+    payment: &PaymentRecord,
+    progress: &mut impl FnMut(Progress),
+) -> Result<[f32; FEATURES_MAX], ExplainError> {
+    let mut replica = Replica::new(config, served.set.clone())?;
+    replica.set_since(served.since);
+    let mut inputs = journal.reader()?;
+    let sequence = payment.origin.sequence;
+    let mut vector = [0.0; FEATURES_MAX];
+    while replica.place().sequence < sequence {
+        let taken = replica.run(&mut inputs, sequence, PROGRESS_INPUTS, |record, features| {
+            if record.origin.sequence == sequence {
+                vector = *features;
+            }
+        })?;
+        if taken == 0 {
+            break;
+        }
+        progress(Progress {
+            done: replica.place().sequence,
+            inputs: sequence,
+        });
+    }
+    Ok(vector)
+}
+
+fn recorded(journal: &RecordedJournal, sequence: u64) -> Result<Option<DecisionRecord>, JournalError> {
+    let mut decisions = journal.decisions(Lane::Payment)?;
+    while let Some(decision) = decisions.next_decision()? {
+        if decision.sequence == sequence {
+            return Ok(Some(decision));
+        }
+    }
+    Ok(None)
+}
