@@ -38,8 +38,9 @@ pub struct CheckpointConfig {
     pub enabled: bool,
     /// The library that keeps them: "sled" or "redb". Default: "sled".
     pub backend: Backend,
-    /// Time from one checkpoint to the next; a start replays about this much of the journal. Unit: seconds.
-    /// Default: 60, range 1 to 86400.
+    /// Time from one checkpoint to the next; a start replays about this much of the journal's payments. Market events
+    /// are always replayed from the journal's start: books are in no checkpoint. Unit: seconds. Default: 60, range 1 to
+    /// 86400.
     pub interval_s: u32,
     /// Every how many checkpoints a plain copy of the whole state is written, too, for when the library's files
     /// cannot be used. Two are kept. Default: 10, range 0 to 10000; 0: never.

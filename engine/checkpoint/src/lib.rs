@@ -53,4 +53,4 @@ pub use manifest::{Identity, Manifest, Mark};
 pub use probe::{PROBE_KEY, Probe, probe_main};
 pub use restore::{Limits, Outcome, Refusal, Restored, Source, restore, restore_by};
 pub use store::StoreError;
-pub use writer::{Writer, Written};
+pub use writer::{Prepared, Shapes, Writer, Written};

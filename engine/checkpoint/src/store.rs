@@ -56,9 +56,9 @@ impl PageId {
 
 /// What one checkpoint changes. All of it is written, or nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Batch<'a> {
+pub struct Batch {
     /// Pages that changed, with their new bytes.
-    pub changed: Vec<(PageId, &'a [u8])>,
+    pub changed: Vec<(PageId, Box<[u8]>)>,
     /// Pages that are to be there no more.
     pub removed: Vec<PageId>,
     /// The manifest that takes the place of the last one.
@@ -79,7 +79,7 @@ pub trait Store: Send {
     /// Writes all of `batch`, and returns when it is durable.
     ///
     /// Error: it is there as a whole or not at all, nobody knows which; the store must be opened again.
-    fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError>;
+    fn write(&mut self, batch: Batch) -> Result<(), StoreError>;
 }
 
 /// A store could not do what it was asked for.

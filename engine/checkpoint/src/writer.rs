@@ -1,9 +1,13 @@
 //! Writes checkpoints: the pages that changed since the last one, and the manifest.
 //!
 //! ```text
-//!   first write:  open the store ─▶ hash every page that is in it ─▶ PageTable
-//!   every write:  hash every page of the state ─ differs from the table? ─▶ Batch ─▶ Store::write ─▶ PageTable
+//!   open:     open the store ─▶ hash every page that is in it ─▶ PageTable
+//!   prepare:  hash every page of the state ─ differs from the table? ─▶ a copy in Batch      the state stands still
+//!   commit:   Batch ─▶ Store::write ─▶ PageTable                                             it goes on
 //! ```
+//!
+//! Each step can be done on another thread; [`Writer::write`] does all three. The library's threads are started by
+//! `open`, and are of the class of the thread that calls it.
 //!
 //! The table comes from the store itself, so what an earlier engine left there, of whatever identity, is what the
 //! next checkpoint is compared with: pages that are wrong, too many or rotten are written over or removed by the
@@ -15,11 +19,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use pinion_runtime::pace::Pace;
-use pinion_runtime::runner::give_way;
 use pinion_runtime::state::{PAGE_HASH_ZERO, PAGE_LEN, PageHash, Region, State, page_hash};
 
 use crate::config::CheckpointConfig;
@@ -42,12 +44,32 @@ pub struct Written {
     pub removed: u64,
     /// Bytes of the pages that were written.
     pub bytes: u64,
-    /// To hash the state and compare.
+    /// To hash the state, compare and copy.
     pub hash_took: Duration,
-    /// To open the store, if this was the first write, and to make the checkpoint durable.
+    /// To make the checkpoint durable; of [`Writer::write`] to open the store, too.
     pub write_took: Duration,
     /// The plain snapshot, when it was due: its length in bytes. An error does not touch the checkpoint.
     pub snapshot: Option<Result<u64, CheckpointError>>,
+}
+
+/// Names and lengths of the regions of a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shapes(Vec<RegionShape>);
+
+impl Shapes {
+    /// Those of `state`.
+    pub fn of(state: &dyn State) -> Self {
+        Self(shapes(state.regions()))
+    }
+}
+
+/// A checkpoint on its way: what it changes, copied.
+pub struct Prepared {
+    manifest: Manifest,
+    batch: Batch,
+    table: PageTable,
+    hash_took: Duration,
+    snapshot: Option<Result<u64, CheckpointError>>,
 }
 
 /// Writes the checkpoints of one state. One per directory.
@@ -79,8 +101,8 @@ impl Writer {
         }
     }
 
-    /// Whether agents run on the same core: then pages are hashed and copied in short slices, and the library works
-    /// on a thread of the idle class. A checkpoint takes a few times as long.
+    /// Whether agents run on the same core: then pages are hashed and copied in short slices, which takes a few times
+    /// as long.
     pub fn set_gentle(&mut self, is_gentle: bool) {
         self.is_gentle = is_gentle;
     }
@@ -89,48 +111,90 @@ impl Writer {
         if self.is_gentle { Pace::GENTLE } else { Pace::NONE }
     }
 
-    /// Makes a checkpoint of `state`, durable when this returns.
+    /// Makes a checkpoint of `state`, durable when this returns: [`Self::open`], [`Self::prepare`], [`Self::commit`].
     ///
     /// `mark.position` must be durable in the journal, and the decisions up to `mark.answered_sequence` must be recorded.
     ///
-    /// Cost:  every page of the state is read and hashed; the changed ones are held in memory once more and written.
-    ///        The first write also reads and hashes every page of the store.
     /// Error: the last checkpoint or this one stands; the next write opens the store again.
     pub fn write(&mut self, state: &dyn State, mark: Mark) -> Result<Written, CheckpointError> {
+        let begun = Instant::now();
+        self.open(&Shapes::of(state))?;
+        let open_took = begun.elapsed();
+        let prepared = self.prepare(state, mark).expect("it is open for this state");
+        let mut written = self.commit(prepared)?;
+        written.write_took += open_took;
+        Ok(written)
+    }
+
+    /// Opens the store for states of these shapes, if it is not open for them.
+    ///
+    /// Cost: reads and hashes every page of the store.
+    ///
+    /// Error: there is no store that can be written; the next call tries again.
+    pub fn open(&mut self, shapes: &Shapes) -> Result<(), CheckpointError> {
+        let open = self.take_open(&shapes.0)?;
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Copies what changed in `state` since the last checkpoint. `None`: the store is not open for it.
+    ///
+    /// Cost: every page of the state is read and hashed; the changed ones are held in memory once more. When a plain
+    ///       snapshot is due, the whole state is written to a file and synced.
+    pub fn prepare(&mut self, state: &dyn State, mark: Mark) -> Option<Prepared> {
         let regions = state.regions();
         let shapes = shapes(regions.iter().copied());
+        let open = self.open.as_ref().filter(|open| open.table.fits(&shapes))?;
         let begun = Instant::now();
-        let mut open = aside(self.is_gentle, || self.take_open(&shapes))?;
-        let open_took = begun.elapsed();
-
-        let begun = Instant::now();
-        let scan = Scan::new(&regions, &shapes, &open, self.pace());
+        let scan = Scan::new(&regions, &shapes, open, self.pace());
         let manifest = self.manifest(shapes, &scan, mark, open.generation + 1);
+        let batch = scan.batch(&regions, &manifest, self.pace());
         let hash_took = begun.elapsed();
+        let snapshot = self.snapshot(&manifest, &batch.manifest, &regions, &scan.table);
+        Some(Prepared {
+            manifest,
+            batch,
+            table: scan.table,
+            hash_took,
+            snapshot,
+        })
+    }
 
+    /// Makes what was prepared last the checkpoint, durable when this returns.
+    ///
+    /// Error: the last checkpoint or this one stands; the store must be opened again.
+    pub fn commit(&mut self, prepared: Prepared) -> Result<Written, CheckpointError> {
+        let Prepared {
+            manifest,
+            batch,
+            table,
+            hash_took,
+            snapshot,
+        } = prepared;
+        let mut open = self
+            .open
+            .take()
+            .expect("what is prepared was prepared for a store");
+        let (pages, removed) = (batch.changed.len() as u64, batch.removed.len() as u64);
+        let bytes = batch.changed.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         let begun = Instant::now();
-        let batch = scan.batch(&regions, &manifest);
-        let dir = self.config.store_dir();
-        if let Err(error) = aside(self.is_gentle, || open.write(&dir, &batch)) {
+        if let Err(error) = open.write(&self.config.store_dir(), batch) {
             return Err(self.give_up(open, error).into());
         }
-        let write_took = open_took + begun.elapsed();
-        let mut written = Written {
-            pages: batch.changed.len() as u64,
-            removed: batch.removed.len() as u64,
-            bytes: batch.changed.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
-            manifest,
-            hash_took,
-            write_took,
-            snapshot: None,
-        };
-        written.snapshot = self.snapshot(&written.manifest, &batch.manifest, &regions, &scan.table);
         self.lacked_space = false;
-        open.generation += 1;
-        open.table = scan.table;
+        open.generation = manifest.generation;
+        open.table = table;
         open.strays.clear();
         self.open = Some(open);
-        Ok(written)
+        Ok(Written {
+            manifest,
+            pages,
+            removed,
+            bytes,
+            hash_took,
+            write_took: begun.elapsed(),
+            snapshot,
+        })
     }
 
     /// The open store with a table that fits; opens it if there is none.
@@ -249,31 +313,6 @@ impl Writer {
     }
 }
 
-/// Runs `work`; `is_gentle`: on a thread of the idle class, as then are the threads that it starts.
-fn aside<T: Send>(is_gentle: bool, work: impl FnOnce() -> T + Send) -> T {
-    if !is_gentle {
-        return work();
-    }
-    let mut work = Some(work);
-    let mut run = || work.take().map(|work| work());
-    let done = thread::scope(|scope| {
-        let thread = thread::Builder::new().name("checkpoint".to_owned());
-        let spawned = thread.spawn_scoped(scope, || {
-            if let Err(error) = give_way() {
-                tracing::warn!("checkpoint: the thread could not be put into the idle class: {error}");
-            }
-            run()
-        });
-        spawned.ok().and_then(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    });
-    // The system has no thread to give: then here.
-    done.or_else(run).expect("the work was left for here")
-}
-
 /// A store that is open, and what it holds.
 struct Open {
     store: Box<dyn Store>,
@@ -285,7 +324,7 @@ struct Open {
 }
 
 impl Open {
-    fn write(&mut self, dir: &Path, batch: &Batch<'_>) -> Result<(), StoreError> {
+    fn write(&mut self, dir: &Path, batch: Batch) -> Result<(), StoreError> {
         store::contain(dir, || self.store.write(batch))
     }
 }
@@ -356,13 +395,15 @@ impl Scan {
         *self.table.get_mut(id).expect("made for these regions") = hash;
     }
 
-    fn batch<'r>(&self, regions: &[Region<'r>], manifest: &Manifest) -> Batch<'r> {
-        let bytes_of = |id: PageId| {
+    /// A copy of what changed.
+    fn batch(&self, regions: &[Region<'_>], manifest: &Manifest, mut pace: Pace) -> Batch {
+        let mut copy = |id: PageId| {
+            pace.step();
             let bytes = regions[id.region as usize].bytes;
-            (id, &bytes[range(id.page, bytes.len())])
+            (id, Box::from(&bytes[range(id.page, bytes.len())]))
         };
         Batch {
-            changed: self.changed.iter().copied().map(bytes_of).collect(),
+            changed: self.changed.iter().map(|&id| copy(id)).collect(),
             removed: self.removed.clone(),
             manifest: manifest.encode(),
         }

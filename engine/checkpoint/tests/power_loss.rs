@@ -175,12 +175,12 @@ fn log_then_names_are_synced() {
     let file = |path: &str, has_snapshot| Synced::File(PathBuf::from(path), has_snapshot);
     let directory = |path: &str, has_snapshot| Synced::Directory(PathBuf::from(path), has_snapshot);
     let expected = [
-        file("sled/db", false),
-        file("sled/conf", false),
-        directory("sled", false),
-        directory("", false),
         // The first snapshot: its bytes before its name, then the name.
         file("snapshot-a.bin.partial", false),
+        directory("", true),
+        file("sled/db", true),
+        file("sled/conf", true),
+        directory("sled", true),
         directory("", true),
         file("sled/db", true),
         directory("sled", true),

@@ -43,8 +43,8 @@ pub struct TimelinesConfig {
     pub entities_max: u32,
     /// Events held of one entity, a power of two. Exact windows are exact while the longest window, its delay
     /// and the lateness together hold no more; beyond that all but the newest quarter are merged by time, counted:
-    /// a window's start is then wrong by less than a 4 / events_max th of the time held. Up to 4096 no step of the
-    /// store takes longer than 50 µs. Range: 8 to 16384. Default: 1024.
+    /// a window's start is then wrong by less than a 4 / events_max th of the time held. Steps take longer
+    /// with more of them, longest where a set counts distinct values or sums with decay; docs/latency.md has figures. Range: 8 to 16384. Default: 1024.
     pub events_max: u32,
     /// Events held of all entities together. Sizes a pool once at start: 16 bytes each and 8 to 16 more per
     /// source field. An entity takes room in runs of 8, 16, 32 and so on, so plan for twice the events alive.

@@ -15,6 +15,8 @@ pub struct LaneAccount {
     pub accepted: u64,
     /// Recorded events taken again at the start.
     pub recorded: u64,
+    /// Recorded inputs that this configuration does not accept.
+    pub recorded_refused: u64,
     /// Recorded events that a checkpoint held: neither taken nor decided again.
     pub restored: u64,
     /// Frames that were duplicates.
@@ -64,6 +66,7 @@ impl LaneAccount {
             decided,
             accepted: ingest("accepted"),
             recorded: ingest("recorded"),
+            recorded_refused: ingest("recorded_refused"),
             restored: ingest("recorded_skipped"),
             duplicates: ingest("duplicates"),
             rejected: ingest("rejected"),
@@ -79,6 +82,16 @@ impl LaneAccount {
     /// Accepted and not decided yet.
     pub fn inside(&self) -> u64 {
         (self.accepted + self.recorded).saturating_sub(self.decided)
+    }
+
+    /// Recorded inputs taken, whatever became of them.
+    pub fn recorded_taken(&self) -> u64 {
+        self.recorded + self.recorded_refused + self.restored
+    }
+
+    /// Whether every recorded input taken so far is decided: they come before all others.
+    pub fn has_decided_recorded(&self) -> bool {
+        self.decided >= self.recorded
     }
 
     /// The count of an action by its name; 0 if there is no such action.
@@ -97,6 +110,11 @@ impl Accounts {
             market: LaneAccount::of(counters, "market"),
             payments: LaneAccount::of(counters, "payment"),
         }
+    }
+
+    /// One after the other.
+    pub fn lanes(self) -> [LaneAccount; 2] {
+        [self.market, self.payments]
     }
 
     /// Accepted and not decided yet.
@@ -132,5 +150,18 @@ mod tests {
             ),
             (3, 3, 0)
         );
+    }
+
+    #[test]
+    fn lane_is_recovered_when_the_recorded_are_decided_whatever_comes_live() {
+        let lane = |recorded, accepted, decided| LaneAccount {
+            recorded,
+            accepted,
+            decided,
+            ..LaneAccount::default()
+        };
+        assert!(!lane(5, 100, 4).has_decided_recorded());
+        assert!(lane(5, 100, 5).has_decided_recorded());
+        assert!(lane(5, 100, 60).has_decided_recorded());
     }
 }

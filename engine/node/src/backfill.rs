@@ -466,15 +466,14 @@ impl Work {
         mut attempt: Attempt,
     ) -> Result<Outcome, String> {
         loop {
-            if let Some(FeatureRetired::Copy(_)) = self.exchange.next_retired() {
-                return Ok(Outcome::Overflow(attempt.store));
-            }
             self.follow(replica, inputs, &mut attempt.store)?;
             attempt.drain();
             self.teller
                 .tell("catch up", attempt.store.sequence, self.decided());
+            if let Some(FeatureRetired::Copy(_)) = self.exchange.next_retired() {
+                return Ok(Outcome::Overflow(attempt.store));
+            }
             if !attempt.is_ready(self.decided()) {
-                std::thread::sleep(PAUSE);
                 continue;
             }
             self.teller.tell("swap", attempt.store.sequence, self.decided());
@@ -509,7 +508,7 @@ impl Work {
         let taken = replica.run(inputs, u64::MAX, INPUTS_MAX, |record, _| store.apply(record));
         // Payments that this configuration does not accept have a sequence, too.
         store.sequence = store.sequence.max(replica.place().sequence);
-        if taken.map_err(text)? == 0 {
+        if taken.map_err(text)? < INPUTS_MAX {
             std::thread::sleep(PAUSE);
         }
         self.pace.step();

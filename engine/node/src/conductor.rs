@@ -142,14 +142,16 @@ impl Custodian {
     /// Tells once when the newest checkpoint is much older than it should be, and once when it is not any more.
     fn look_at_age(&mut self, written: Option<Instant>) {
         let age_s = written.unwrap_or(self.since).elapsed().as_secs();
-        if written.is_some() {
-            self.age_s.set(age_s);
-        }
+        self.age_s.set(age_s);
         let section = &self.engine.config().checkpoint;
         let is_late = section.enabled && age_s > LATE_INTERVALS * u64::from(section.interval_s);
         if is_late && !self.is_late {
+            let newest = match written {
+                Some(_) => format!("the newest is {age_s} s old"),
+                None => format!("none was written since the start {age_s} s ago"),
+            };
             tracing::warn!(
-                "checkpoint: the newest is {age_s} s old, expected at most {} s (checkpoint.interval_s)",
+                "checkpoint: {newest}, expected one every {} s (checkpoint.interval_s)",
                 section.interval_s
             );
         } else if self.is_late && !is_late {

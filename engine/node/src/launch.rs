@@ -37,7 +37,7 @@ use pinion_strategy::StrategyError;
 use pinion_transport::config::{ClientKind, DriverKind, DriverThreading};
 use pinion_transport::driver::{DriverAgent, EmbeddedDriver};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, LaneAccount};
 use crate::admin::Server;
 use crate::backfill::Exchange;
 use crate::bus::{AeronC, AeronRs, Connect};
@@ -61,6 +61,9 @@ const COPIES_MAX: usize = 32_768;
 
 /// How often a start or a stop looks whether it is done.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// How often a long recovery is told of.
+const TELL: Duration = Duration::from_secs(5);
 
 /// Why an engine could not start, run or stop.
 #[derive(Debug, thiserror::Error)]
@@ -108,12 +111,15 @@ pub enum NodeError {
     /// The journal failed; the gate let nothing out any more.
     #[error("{0}")]
     JournalFailed(pinion_journal::Failure),
-    /// Recovery did not end in time.
-    #[error("recovery ran {} of {inputs} recorded inputs in {} ms, expected all (engine.start_ms_max)", done, waited.as_millis())]
-    RecoveryTimeout {
+    /// Recovery does not go on.
+    #[error(
+        "recovery stands at {done} of {inputs} recorded inputs for {} ms, expected it to go on (engine.start_ms_max)",
+        waited.as_millis()
+    )]
+    RecoveryStands {
         /// Inputs recorded.
         inputs: u64,
-        /// Inputs decided again so far.
+        /// Inputs taken again so far.
         done: u64,
         /// The limit.
         waited: Duration,
@@ -190,7 +196,7 @@ impl fmt::Display for Recovered {
             )?;
         }
         let (run, took) = (self.run, self.took.as_millis());
-        write!(f, "ran {run} inputs of the journal's tail in {took} ms")
+        write!(f, "ran {run} inputs of the journal in {took} ms")
     }
 }
 
@@ -356,7 +362,7 @@ impl Engine {
         let started = Instant::now();
         self.wait_started(started)?;
         self.start_snapshotter(beginning, progress, exchange)?;
-        self.wait_recovered(started)?;
+        self.wait_recovered()?;
         self.recovered.took = started.elapsed();
         let passed = self.counters.value("ingest.payment.recorded_skipped");
         self.recovered.run = self.recovered.inputs - passed.unwrap_or_default();
@@ -426,24 +432,33 @@ impl Engine {
     }
 
     /// Waits until what was recorded has been decided again.
-    fn wait_recovered(&self, started: Instant) -> Result<(), NodeError> {
+    fn wait_recovered(&self) -> Result<(), NodeError> {
         let limit = Duration::from_millis(self.config.engine.start_ms_max);
-        while self.counters.value("ingest.recovering") == Some(1) || self.accounts().inside() > 0 {
+        let inputs = self.recovered.inputs;
+        let (mut last, mut told) = ((0, Instant::now()), Instant::now());
+        loop {
+            let is_reading = self.counters.value("ingest.recovering") == Some(1);
+            let lanes = self.accounts().lanes();
+            if !is_reading && lanes.iter().all(LaneAccount::has_decided_recorded) {
+                return Ok(());
+            }
             if let Some(name) = self.dead_agent() {
                 return Err(NodeError::AgentEnded { name });
             }
-            if started.elapsed() > limit {
-                let (inputs, accounts) = (self.recovered.inputs, self.accounts());
-                let done = accounts.market.decided + accounts.payments.decided;
-                return Err(NodeError::RecoveryTimeout {
-                    inputs,
-                    done,
-                    waited: limit,
-                });
+            let done = lanes.iter().map(LaneAccount::recorded_taken).sum();
+            let step = done + lanes.iter().map(|lane| lane.decided).sum::<u64>();
+            if last.0 != step {
+                last = (step, Instant::now());
+            } else if last.1.elapsed() > limit {
+                let waited = limit;
+                return Err(NodeError::RecoveryStands { inputs, done, waited });
+            }
+            if told.elapsed() > TELL {
+                tracing::info!("recovery: {done} of {inputs} recorded inputs");
+                told = Instant::now();
             }
             std::thread::sleep(LOOK);
         }
-        Ok(())
     }
 
     /// The configuration it runs with.

@@ -17,6 +17,7 @@
 pub mod config;
 pub mod strategies;
 pub mod topology;
+mod writing;
 
 pub mod accounts;
 pub mod bus;

@@ -6,8 +6,8 @@
 //!   admin, by a queue ─▶ questions ─▶ answers           backfill's thread ── new replica ──▶ taken over
 //! ```
 //!
-//! It runs on a core that does not spin, in short slices; while the engine runs, a checkpoint is written by a thread
-//! in the idle class. What it cannot do is counted and told; the engine goes on.
+//! It runs on a core that does not spin, in short slices; what a checkpoint changes is copied, and written by a thread
+//! of the idle class ([`crate::writing`]). What it cannot do is counted and told; the engine goes on.
 //!
 //! Invariant: a checkpoint is written only of a replica that stands at a mark of publish, and never while the
 //! payment module is quarantined, for a restart must meet the panic again.
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use pinion_checkpoint::{CheckpointError, Writer, Written};
+use pinion_checkpoint::{Shapes, Writer, Written};
 use pinion_journal::JournalError;
 use pinion_publish::DecisionMark;
 use pinion_runtime::clock::Clock;
@@ -31,6 +31,7 @@ use crate::checkpoints::{identity, mark_of};
 use crate::config::Config;
 use crate::housekeeping::Housekeeping;
 use crate::replica::{Follower, Place, Replica};
+use crate::writing::{Done, Errand, Writing};
 
 /// The thread's name.
 const NAME: &str = "snapshotter";
@@ -38,8 +39,11 @@ const NAME: &str = "snapshotter";
 /// How much lower than the engine's other threads it stands: `nice`.
 const NICENESS: i32 = 10;
 
-/// Inputs taken between two looks at the queue: some 50 µs.
+/// Inputs taken between two looks at the time.
 const INPUTS_MAX: usize = 64;
+
+/// How long it follows before it looks at the queue.
+const SLICE: Duration = Duration::from_micros(50);
 
 /// How long it sleeps when there is more to do.
 const REST: Duration = Duration::from_micros(50);
@@ -116,7 +120,7 @@ impl Snapshotter {
             ..Health::default()
         }));
         let mut worker = Worker {
-            writer: writer(config, follower.replica(), setting.journal_id),
+            writing: Writing::new(writer(config, follower.replica(), setting.journal_id)),
             config: config.clone(),
             follower: Some(follower),
             exchange,
@@ -248,7 +252,7 @@ struct Worker {
     config: Config,
     /// None: following failed for good.
     follower: Option<Follower>,
-    writer: Writer,
+    writing: Writing,
     exchange: Option<Exchange>,
     backfill: Option<Backfill>,
     /// When the last checkpoint was tried.
@@ -282,20 +286,25 @@ impl Worker {
         self.finish();
     }
 
-    /// Lets the replica go on. Returns the inputs taken.
+    /// Lets the replica go on for a slice. Returns the inputs that it took last: less than [`INPUTS_MAX`] if there are
+    /// no more.
     fn follow(&mut self) -> usize {
-        let Some(follower) = &mut self.follower else {
-            return 0;
-        };
-        match follower.turn(INPUTS_MAX) {
-            Ok(taken) => {
+        let begun = Instant::now();
+        loop {
+            let Some(follower) = &mut self.follower else {
+                return 0;
+            };
+            let taken = match follower.turn(INPUTS_MAX) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    self.stop_following(&error);
+                    return 0;
+                }
+            };
+            if taken < INPUTS_MAX || begun.elapsed() >= SLICE {
                 let sequence = follower.replica().place().sequence;
                 self.shown.lag.set(self.engine.lag_events(sequence));
-                taken
-            }
-            Err(error) => {
-                self.stop_following(&error);
-                0
+                return taken;
             }
         }
     }
@@ -312,20 +321,27 @@ impl Worker {
         health.failure = Some(failure);
     }
 
+    /// Takes back the writer, and sends it away again when a checkpoint is due.
     fn write_if_due(&mut self) {
+        self.collect();
         let is_due = self
             .setting
             .interval
             .is_some_and(|interval| self.last.elapsed() >= interval);
         if is_due && let Some(mark) = self.mark() {
-            self.last = Instant::now();
             if self.last_mark == Some(mark) {
+                self.last = Instant::now();
                 self.note_written(mark);
             } else {
-                // A failure is noted; the next one is tried when it is due.
-                let _ = self.write(mark);
+                self.begin_write(mark, true);
             }
         }
+    }
+
+    /// Notes what came of the writer's errand, if it is through.
+    fn collect(&mut self) -> Option<Result<Checkpointed, String>> {
+        let done = self.writing.collect()?;
+        self.note(done)
     }
 
     /// Where a checkpoint can be written now.
@@ -335,23 +351,40 @@ impl Worker {
         (!is_quarantined && self.backfill.as_ref().is_none_or(Backfill::may_checkpoint)).then_some(mark)
     }
 
-    fn write(&mut self, mark: DecisionMark) -> Result<Checkpointed, String> {
-        let Some(follower) = &self.follower else {
-            return Err("there is no replica to write".to_owned());
+    /// Sends the writer away: to open its store, if it is not open, else with a checkpoint of the replica as it is.
+    /// Nothing happens while it is away.
+    fn begin_write(&mut self, mark: DecisionMark, gives_way: bool) {
+        let (Some(follower), Some(writer)) = (&self.follower, self.writing.here()) else {
+            return;
         };
-        let (replica, now_ns) = (follower.replica(), self.clock.now_ns());
-        let written = self.writer.write(replica, mark_of(replica.place(), mark, now_ns));
-        self.last = Instant::now();
-        match written {
-            Ok(written) => {
+        let replica = follower.replica();
+        let at = mark_of(replica.place(), mark, self.clock.now_ns());
+        let errand = match writer.prepare(replica, at) {
+            Some(prepared) => {
+                self.last = Instant::now();
+                Errand::Commit(Box::new(prepared), mark)
+            }
+            None => Errand::Open(Shapes::of(replica)),
+        };
+        if let Err(error) = self.writing.begin(errand, gives_way) {
+            self.note_failure(format!("no thread to write it: {error}"));
+        }
+    }
+
+    /// `None`: the store was opened.
+    fn note(&mut self, done: Done) -> Option<Result<Checkpointed, String>> {
+        match done {
+            Done::Opened => None,
+            Done::Written(written, mark) => {
                 self.last_mark = Some(mark);
                 self.note_written(mark);
-                Ok(self.show(&written))
+                Some(Ok(self.show(&written)))
             }
-            Err(error) => {
-                let message = told(&error);
+            Done::Failed(message) => {
+                // The next one is tried when it is due.
+                self.last = Instant::now();
                 self.note_failure(message.clone());
-                Err(message)
+                Some(Err(message))
             }
         }
     }
@@ -378,27 +411,51 @@ impl Worker {
         self.shown.bytes.set(checkpointed.bytes);
         self.shown.write_ms.set(checkpointed.took_ms);
         if let Some(Err(error)) = &written.snapshot {
-            self.note_failure(told(error));
+            self.note_failure(error.to_string());
         }
         checkpointed
     }
 
-    /// Ends a backfill; comes to the end of what was decided and writes it, if that is wanted.
+    /// Ends a backfill; comes to the end of what was decided and writes it, if that is wanted. Takes no longer than a
+    /// few times the limit of a stop: a checkpoint that is not through by then is given up.
     fn finish(&mut self) {
         self.end_backfill();
+        if let Some(done) = self.writing.wait(self.setting.stop_max) {
+            self.note(done);
+        }
         if !self.flags.writes.load(Ordering::Acquire) || self.setting.interval.is_none() {
             return;
         }
         self.come_to_the_end();
-        self.writer.set_gentle(false);
         match self.mark() {
             Some(mark) if self.last_mark != Some(mark) => {
-                if let Err(error) = self.write(mark) {
+                if let Err(error) = self.write_last(mark) {
                     tracing::warn!("checkpoint: the last one was not written: {error}");
                 }
             }
             Some(_) => {}
             None => tracing::warn!("checkpoint: the last one was not written: the replica is at no mark"),
+        }
+    }
+
+    fn write_last(&mut self, mark: DecisionMark) -> Result<(), String> {
+        let started = Instant::now();
+        loop {
+            let Some(writer) = self.writing.here() else {
+                return Err("the one before is still being written".to_owned());
+            };
+            writer.set_gentle(false);
+            self.begin_write(mark, false);
+            let left = self.setting.stop_max.saturating_sub(started.elapsed());
+            let Some(done) = self.writing.wait(left) else {
+                return Err(format!(
+                    "it took longer than {} ms",
+                    started.elapsed().as_millis()
+                ));
+            };
+            if let Some(outcome) = self.note(done) {
+                return outcome.map(|_| ());
+            }
         }
     }
 
@@ -472,13 +529,18 @@ impl Worker {
         let started = Instant::now();
         let wanted = self.follower.as_ref().map_or(0, Follower::decided_sequence);
         loop {
+            match self.collect() {
+                Some(Ok(written)) if written.sequence >= wanted => return Ok(written),
+                Some(Err(reason)) => return Err(reason),
+                _ => {}
+            }
             let taken = self.follow();
             if let Some(mark) = self.mark().filter(|mark| mark.sequence >= wanted) {
-                return self.write(mark);
+                self.begin_write(mark, true);
             }
             if self.follower.is_none() || started.elapsed() > self.setting.stop_max {
                 return Err(format!(
-                    "the replica did not come to payment {wanted} in {} ms",
+                    "no checkpoint of payment {wanted} in {} ms; it is written when it can be",
                     started.elapsed().as_millis()
                 ));
             }
@@ -569,7 +631,7 @@ impl Worker {
         match follower.with(replica) {
             Ok(Some(follower)) => {
                 self.follower = Some(follower);
-                self.writer = writer;
+                self.writing.succeed(writer);
                 self.last_mark = None;
                 Ok(())
             }
@@ -596,8 +658,4 @@ fn writer(config: &Config, replica: &Replica, journal_id: u64) -> Writer {
     let mut writer = Writer::new(&config.checkpoint(), &identity(config, replica, journal_id));
     writer.set_gentle(true);
     writer
-}
-
-fn told(error: &CheckpointError) -> String {
-    error.to_string()
 }

@@ -73,13 +73,13 @@ impl RedbStore {
         Ok(())
     }
 
-    fn try_write(&self, batch: &Batch<'_>) -> Result<(), redb::Error> {
+    fn try_write(&self, batch: Batch) -> Result<(), redb::Error> {
         let mut transaction = self.db.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         {
             let mut pages = transaction.open_table(PAGES)?;
             for (id, bytes) in &batch.changed {
-                pages.insert(id.key(), *bytes)?;
+                pages.insert(id.key(), &**bytes)?;
             }
             for id in &batch.removed {
                 pages.remove(id.key())?;
@@ -103,7 +103,7 @@ impl Store for RedbStore {
             .map_err(redb_error(&self.dir, "read a page"))
     }
 
-    fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+    fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
         self.try_write(batch)
             .map_err(redb_error(&self.dir, "write a checkpoint"))?;
         sync_names(self.disk.as_ref(), &self.dir, !self.is_founded)?;

@@ -95,13 +95,14 @@ impl Store for SledStore {
         Ok(())
     }
 
-    fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+    fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
         let mut changes = SledBatch::default();
-        for (id, bytes) in &batch.changed {
-            changes.insert(&key_of(*id), *bytes);
+        // One after the other, so that no page is held three times.
+        for (id, bytes) in batch.changed {
+            changes.insert(&key_of(id), bytes);
         }
-        for id in &batch.removed {
-            changes.remove(&key_of(*id));
+        for id in batch.removed {
+            changes.remove(&key_of(id));
         }
         changes.insert(MANIFEST_KEY, batch.manifest.as_slice());
         let applied = self.db.apply_batch(changes);

@@ -23,8 +23,8 @@ pub struct EngineConfig {
     /// How long an orderly stop waits for what is inside to drain. Unit: ms. Range: 100 to 600000.
     /// Default: 10000.
     pub drain_ms_max: u64,
-    /// How long a start waits for the agents, the model and the bus. Unit: ms. Range: 1000 to 600000.
-    /// Default: 60000.
+    /// How long a start waits for the agents, the model and the bus, and for a recovery that does not go on: running
+    /// the journal itself may take as long as it takes. Unit: ms. Range: 1000 to 600000. Default: 60000.
     pub start_ms_max: u64,
     /// How often the conductor looks after agents and clock and tells what happened. Unit: ms. Range: 10 to
     /// 60000. Default: 500.
