@@ -309,12 +309,8 @@ fn vectors_after_a_swap_from_a_day_on_are_those_of_an_engine_that_began_there() 
 #[test]
 fn ring_that_runs_full_costs_an_attempt_and_no_event() {
     // A swap that was under way may still be done: then the new store had everything already. Not each time.
-    let costs_one = |_| {
-        let retries = check(3, None).retries;
-        assert!(retries <= 3, "{retries} retries");
-        retries > 0
-    };
-    assert!((0..10).any(costs_one), "no ring that ran full was ever noticed");
+    let is_noticed = |_| check(3, None).retries > 0;
+    assert!((0..10).any(is_noticed), "no ring that ran full was ever noticed");
 }
 
 #[test]
