@@ -57,7 +57,7 @@ const UNSAFE: &[(&str, &str)] = &[
         "the scheduler is reached through the C library",
     ),
     (
-        "engine/score/src/bank.rs",
+        "engine/score/src/bank/kernel.rs",
         "the scan is compiled for vector instructions that the machine was asked for",
     ),
     (

@@ -11,6 +11,18 @@ pub enum ScoreError {
         /// The value found.
         got: u32,
     },
+    /// A value of the bank's configuration is out of range.
+    #[error("{key} is {got}, expected {min} to {max}")]
+    Bank {
+        /// The configuration key.
+        key: &'static str,
+        /// The value found.
+        got: u64,
+        /// The lowest that is allowed.
+        min: u64,
+        /// The highest that is allowed.
+        max: u64,
+    },
     /// A path is empty.
     #[error("{key} is empty, expected a path")]
     Empty {

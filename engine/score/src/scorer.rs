@@ -53,6 +53,7 @@ pub struct Scorer {
     calibration: Calibration,
     embedding: Vec<f32>,
     nearest: Vec<Neighbour>,
+    found: usize,
 }
 
 impl Scorer {
@@ -92,6 +93,7 @@ impl Scorer {
             calibration: manifest.calibration,
             embedding: vec![0.0; dimensions],
             nearest: vec![Neighbour::default(); manifest.bank.neighbours],
+            found: 0,
         };
         scorer.compare_with_oracle(&model)?;
         Ok(scorer)
@@ -151,7 +153,7 @@ impl Scorer {
             score.flags = decision_flag::DEGRADED;
             return score;
         }
-        self.bank.search(&self.embedding, &mut self.nearest);
+        self.found = self.bank.search(&self.embedding, &mut self.nearest);
         let share = self.vote();
         score.fraud_share = share as f32;
         score.score = calibrate(share, self.calibration);
@@ -163,7 +165,7 @@ impl Scorer {
     /// Share of fraud among the neighbours' votes.
     fn vote(&self) -> f64 {
         let (mut fraud, mut all) = (0.0, 0.0);
-        for neighbour in &self.nearest {
+        for neighbour in &self.nearest[..self.found] {
             let distance = 1.0 - f64::from(neighbour.similarity);
             let vote = f64::from(self.bank.weight(neighbour.row)) * exp(-distance / self.temperature);
             all += vote;
@@ -175,11 +177,11 @@ impl Scorer {
     }
 
     fn name_neighbours(&self, score: &mut Score) {
-        for (index, neighbour) in self.nearest.iter().take(NEIGHBOURS_MAX).enumerate() {
+        for (index, neighbour) in self.nearest[..self.found].iter().take(NEIGHBOURS_MAX).enumerate() {
             score.neighbour_rows[index] = neighbour.row;
             score.similarities[index] = neighbour.similarity;
         }
-        score.neighbour_count = self.nearest.len().min(NEIGHBOURS_MAX) as u8;
+        score.neighbour_count = self.found.min(NEIGHBOURS_MAX) as u8;
     }
 
     /// Encodes a vector of ones with both: a library that computes something else is found at start.

@@ -6,7 +6,9 @@ use pinion_runtime::agent::Agent;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::heap::{CountingAllocator, count_heap_calls};
 use pinion_runtime::ring::ring;
+use pinion_schemas::ids::Id;
 use pinion_schemas::records::{FeatureRecord, ScoredRecord, payment_kind};
+use pinion_score::bank::{Bank, BankConfig, Case, Label, Neighbour};
 use pinion_score::manifest::ModelFolder;
 use pinion_score::{Backend, ScoreAgent, ScoreConfig};
 
@@ -48,4 +50,57 @@ fn onnx_runtime_adds_a_bounded_number_of_its_own() {
     // The library takes memory by its own allocator; what it does through Rust's is ort's wrapping of the
     // outputs. More than a handful per run would be ours.
     assert!(heap_calls_of_1000_events(Backend::Onnx) <= 8 * 1_000);
+}
+
+fn heap_calls_of_1000_cases(bank: &mut Bank) -> u64 {
+    let mut nearest = [Neighbour::default(); 64];
+    count_heap_calls(|| {
+        for number in 0..1_000_u32 {
+            let mut id = Id::new("case").unwrap();
+            id.0[4..8].copy_from_slice(&format_digits(number));
+            let turn = number as f32 / 100.0;
+            let embedding = [turn.cos(), turn.sin(), 0.0, 0.0];
+            let case = Case {
+                id,
+                entity: u64::from(number % 40),
+                label: if number.is_multiple_of(3) {
+                    Label::Fraud
+                } else {
+                    Label::Genuine
+                },
+                weight: 1.0,
+                event_ns: i64::from(number) * 1_000_000_000,
+                embedding: &embedding,
+            };
+            assert!(bank.insert(&case).is_ok());
+            assert!(bank.search(&embedding, &mut nearest) > 0);
+            bank.relabel(&id, Label::Fraud);
+            if number.is_multiple_of(7) {
+                assert!(bank.remove(&id));
+            }
+            bank.expire(case.event_ns);
+        }
+    })
+}
+
+/// Four digits, without taking memory.
+fn format_digits(number: u32) -> [u8; 4] {
+    [1_000, 100, 10, 1].map(|place| b'0' + (number / place % 10) as u8)
+}
+
+#[test]
+fn bank_takes_no_memory_after_start() {
+    let config = BankConfig {
+        rows_max: 300,
+        age_s_max: 200,
+        entity_rows_max: 20,
+        ..BankConfig::default()
+    };
+    let mut bank = Bank::new(&config, 4).unwrap();
+    assert_eq!(heap_calls_of_1000_cases(&mut bank), 0);
+    let tally = bank.tally();
+    assert!(
+        tally.evicted_age > 0 && tally.relabelled > 0 && tally.removed > 0,
+        "{tally:?}"
+    );
 }

@@ -1,0 +1,409 @@
+//! The embeddings by place: what is kept of each, and eight bits of it for the scan.
+//!
+//! ```text
+//!   codes   sixteen places to a block, four dimensions to a line:
+//!           block 0: d0..4 of place 0 │ d0..4 of place 1 │ … ; d4..8 of place 0 │ …         one line, one load
+//!   tags    scale and error of each place: value = scale · (code − 128) ± what the error bounds
+//!   values  place by place, as kept: f32 or half; none for eight bits, whose codes are what is kept
+//! ```
+//!
+//! Places `0..len` are taken and no other is: the last one fills the gap when one goes, and the place it leaves is
+//! overwritten with zeros.
+//!
+//! Invariant: for each place, the vector of what is kept less `scale · (code − 128)` is no longer than its error.
+
+use super::column::Column;
+use super::config::Precision;
+use super::half;
+use super::kernel::{LANES, QUAD, Quad, ZERO_CODE};
+
+/// The largest code's distance from [`ZERO_CODE`].
+const CODE_MAX: f32 = 127.0;
+
+/// Rounding of an error's own computation, many times over.
+const ERROR_MARGIN: f64 = 1.0 + 1e-6;
+
+/// What is kept of each value besides its code.
+#[derive(Clone, Debug)]
+enum Values {
+    F32(Column<f32>),
+    F16(Column<u16>),
+    Int8,
+}
+
+/// Embeddings by place.
+#[derive(Clone, Debug)]
+pub(super) struct Embeddings {
+    dimensions: usize,
+    codes: Column<Quad>,
+    tags: Column<[u32; LANES]>,
+    values: Values,
+}
+
+/// A place and how similar what stands there is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) place: u32,
+    pub(super) similarity: f32,
+}
+
+impl Embeddings {
+    pub(super) fn new(rows_max: u32, dimensions: usize, precision: Precision) -> Self {
+        let rows_max = rows_max as usize;
+        let blocks = rows_max.div_ceil(LANES);
+        let values = match precision {
+            Precision::F32 => Values::F32(Column::zeroed(rows_max * dimensions)),
+            Precision::F16 => Values::F16(Column::zeroed(rows_max * dimensions)),
+            Precision::Int8 => Values::Int8,
+        };
+        Self {
+            dimensions,
+            codes: Column::zeroed(blocks * dimensions.div_ceil(QUAD)),
+            tags: Column::zeroed(blocks),
+            values,
+        }
+    }
+
+    pub(super) fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// Lines of a block.
+    pub(super) fn quads(&self) -> usize {
+        self.dimensions.div_ceil(QUAD)
+    }
+
+    /// The codes, [`Self::quads`] lines per block.
+    pub(super) fn codes(&self) -> &[Quad] {
+        &self.codes
+    }
+
+    /// Scale (upper half) and error (lower half) of each place, each the upper half of an f32.
+    pub(super) fn tags(&self) -> &[[u32; LANES]] {
+        &self.tags
+    }
+
+    pub(super) fn prefault(&mut self) {
+        self.codes.prefault();
+        self.tags.prefault();
+        match &mut self.values {
+            Values::F32(values) => values.prefault(),
+            Values::F16(values) => values.prefault(),
+            Values::Int8 => {}
+        }
+    }
+
+    /// All memory, under its names.
+    pub(super) fn memory(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let values = match &self.values {
+            Values::F32(values) => values.bytes(),
+            Values::F16(values) => values.bytes(),
+            Values::Int8 => &[],
+        };
+        [
+            ("bank codes", self.codes.bytes()),
+            ("bank tags", self.tags.bytes()),
+            ("bank values", values),
+        ]
+        .into_iter()
+    }
+
+    /// As [`Self::memory`], to be filled.
+    pub(super) fn memory_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut [u8])> {
+        let values = match &mut self.values {
+            Values::F32(values) => values.bytes_mut(),
+            Values::F16(values) => values.bytes_mut(),
+            Values::Int8 => &mut [],
+        };
+        [
+            ("bank codes", self.codes.bytes_mut()),
+            ("bank tags", self.tags.bytes_mut()),
+            ("bank values", values),
+        ]
+        .into_iter()
+    }
+
+    /// Writes an embedding to a place. Cost: linear in the dimensions.
+    pub(super) fn put(&mut self, place: usize, embedding: &[f32]) {
+        let mut kept = [0.0; super::DIMENSIONS_MAX];
+        let kept = &mut kept[..self.dimensions];
+        kept.copy_from_slice(embedding);
+        let at = place * self.dimensions;
+        match &mut self.values {
+            Values::F32(values) => values[at..at + kept.len()].copy_from_slice(kept),
+            Values::F16(values) => {
+                for (to, value) in values[at..].iter_mut().zip(kept.iter_mut()) {
+                    *to = half::from_single(*value);
+                    *value = half::to_single(*to);
+                }
+            }
+            Values::Int8 => {}
+        }
+        self.encode(place, kept);
+    }
+
+    /// Writes codes and tag of what is kept.
+    fn encode(&mut self, place: usize, kept: &[f32]) {
+        let largest = kept.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let scale = up_to_upper_half(largest / CODE_MAX);
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let (block, lane) = (place / LANES, place % LANES);
+        let quads = self.quads();
+        let lines = &mut self.codes[block * quads..(block + 1) * quads];
+        let mut error = 0.0_f64;
+        for (line, values) in lines.iter_mut().zip(kept.chunks(QUAD)) {
+            let mut codes = [ZERO_CODE; QUAD];
+            for (code, &value) in codes.iter_mut().zip(values) {
+                let whole = (value * inverse).round_ties_even().clamp(-CODE_MAX, CODE_MAX);
+                *code = (whole as i32 + i32::from(ZERO_CODE)) as u8;
+                let rest = f64::from(value) - f64::from(scale) * f64::from(whole);
+                error += rest * rest;
+            }
+            line[lane] = codes;
+        }
+        let error = match self.values {
+            Values::Int8 => 0.0, // What is kept is what the codes say.
+            Values::F32(_) | Values::F16(_) => up_to_upper_half((error.sqrt() * ERROR_MARGIN) as f32),
+        };
+        self.tags[block][lane] = scale.to_bits() | error.to_bits() >> 16;
+    }
+
+    /// Moves what stands at `last` to `place`, and overwrites `last` with zeros.
+    pub(super) fn remove(&mut self, place: usize, last: usize) {
+        if place != last {
+            self.copy(last, place);
+        }
+        self.wipe(last);
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        let quads = self.quads();
+        let codes = &mut *self.codes;
+        for quad in 0..quads {
+            codes[to / LANES * quads + quad][to % LANES] = codes[from / LANES * quads + quad][from % LANES];
+        }
+        self.tags[to / LANES][to % LANES] = self.tags[from / LANES][from % LANES];
+        let dimensions = self.dimensions;
+        let whole = from * dimensions..(from + 1) * dimensions;
+        match &mut self.values {
+            Values::F32(values) => values.copy_within(whole, to * dimensions),
+            Values::F16(values) => values.copy_within(whole, to * dimensions),
+            Values::Int8 => {}
+        }
+    }
+
+    fn wipe(&mut self, place: usize) {
+        let quads = self.quads();
+        let first = place / LANES * quads;
+        for line in &mut self.codes[first..first + quads] {
+            line[place % LANES] = [0; QUAD];
+        }
+        self.tags[place / LANES][place % LANES] = 0;
+        let whole = place * self.dimensions..(place + 1) * self.dimensions;
+        match &mut self.values {
+            Values::F32(values) => values[whole].fill(0.0),
+            Values::F16(values) => values[whole].fill(0),
+            Values::Int8 => {}
+        }
+    }
+
+    /// Reads what is kept at a place.
+    pub(super) fn read(&self, place: usize, embedding: &mut [f32]) {
+        let at = place * self.dimensions;
+        match &self.values {
+            Values::F32(values) => embedding.copy_from_slice(&values[at..at + self.dimensions]),
+            Values::F16(values) => {
+                let halves = &values[at..at + self.dimensions];
+                for (to, &half) in embedding.iter_mut().zip(halves) {
+                    *to = half::to_single(half);
+                }
+            }
+            Values::Int8 => {
+                let (scale, codes) = self.coded(place);
+                for (dimension, to) in embedding.iter_mut().enumerate() {
+                    *to = decode(scale, codes, dimension);
+                }
+            }
+        }
+    }
+
+    /// Scale of a place, and its codes: the lane of each line.
+    #[inline(always)]
+    fn coded(&self, place: usize) -> (f32, Lane<'_>) {
+        let quads = self.quads();
+        let first = place / LANES * quads;
+        let lane = Lane {
+            lines: &self.codes[first..first + quads],
+            lane: place % LANES,
+        };
+        (
+            f32::from_bits(self.tags[place / LANES][place % LANES] & 0xffff_0000),
+            lane,
+        )
+    }
+
+    /// Asks for what [`Self::compare`] will read.
+    pub(super) fn prefetch(&self, place: usize) {
+        match &self.values {
+            Values::F32(values) => values.prefetch(place * self.dimensions, self.dimensions),
+            Values::F16(values) => values.prefetch(place * self.dimensions, self.dimensions),
+            Values::Int8 => self.codes.prefetch(place / LANES * self.quads(), self.quads()),
+        }
+    }
+
+    /// Fills in the similarities of candidates, each summed in the order of the dimensions.
+    ///
+    /// Cost: about 20 ns each and the lines of their values.
+    pub(super) fn compare(&self, query: &[f32], candidates: &mut [Candidate]) {
+        let dimensions = self.dimensions;
+        match &self.values {
+            Values::F32(values) => {
+                let values = &**values;
+                let row = |place: usize| &values[place * dimensions..][..dimensions];
+                compare(query, candidates, row, |row, dimension| row[dimension]);
+            }
+            Values::F16(values) => {
+                let values = &**values;
+                let row = |place: usize| &values[place * dimensions..][..dimensions];
+                compare(query, candidates, row, |row, dimension| {
+                    half::to_single(row[dimension])
+                });
+            }
+            Values::Int8 => {
+                let row = |place: usize| self.coded(place);
+                compare(query, candidates, row, |row, dimension| {
+                    decode(row.0, row.1, dimension)
+                });
+            }
+        }
+    }
+}
+
+/// The codes of one place.
+#[derive(Clone, Copy)]
+struct Lane<'a> {
+    lines: &'a [Quad],
+    lane: usize,
+}
+
+/// A value out of its code: exact, as a scale has eight bits and a code seven.
+#[inline(always)]
+fn decode(scale: f32, codes: Lane<'_>, dimension: usize) -> f32 {
+    let code = codes.lines[dimension / QUAD][codes.lane][dimension % QUAD];
+    scale * (f32::from(code) - f32::from(ZERO_CODE))
+}
+
+/// Candidates that are compared at the same time, so that none waits for another's sums.
+const TOGETHER: usize = 8;
+
+/// Each sum is in the order of the dimensions; nothing is fused: the same bits on every machine.
+#[inline(always)]
+fn compare<R: Copy>(
+    query: &[f32],
+    candidates: &mut [Candidate],
+    row: impl Fn(usize) -> R,
+    value: impl Fn(R, usize) -> f32,
+) {
+    let (eights, rest) = candidates.as_chunks_mut::<TOGETHER>();
+    for eight in eights {
+        let rows: [R; TOGETHER] = std::array::from_fn(|index| row(eight[index].place as usize));
+        let mut sums = [0.0_f32; TOGETHER];
+        for (dimension, &wanted) in query.iter().enumerate() {
+            for (sum, &row) in sums.iter_mut().zip(&rows) {
+                *sum += wanted * value(row, dimension);
+            }
+        }
+        for (candidate, sum) in eight.iter_mut().zip(sums) {
+            candidate.similarity = sum;
+        }
+    }
+    for candidate in rest {
+        let row = row(candidate.place as usize);
+        let products = query
+            .iter()
+            .enumerate()
+            .map(|(dimension, &wanted)| wanted * value(row, dimension));
+        candidate.similarity = products.fold(0.0, |sum, product| sum + product);
+    }
+}
+
+/// The next f32 up whose lower half is zero; the value itself if that is one.
+fn up_to_upper_half(value: f32) -> f32 {
+    const LOWER: u32 = 0xffff;
+    f32::from_bits((value.to_bits() + LOWER) & !LOWER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn unit(values: &[f32]) -> Vec<f32> {
+        let length = values
+            .iter()
+            .map(|value| value * value)
+            .sum::<f32>()
+            .sqrt()
+            .max(1e-6);
+        values.iter().map(|value| value / length).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn prop_codes_are_as_near_as_the_error_says(
+            values in proptest::collection::vec(-1.0_f32..1.0, 1..=super::super::DIMENSIONS_MAX),
+            place in 0_usize..40,
+        ) {
+            let wanted = unit(&values);
+            for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+                let mut embeddings = Embeddings::new(40, wanted.len(), precision);
+                embeddings.put(place, &wanted);
+                let mut kept = vec![0.0; wanted.len()];
+                embeddings.read(place, &mut kept);
+                let (scale, codes) = embeddings.coded(place);
+                let tag = embeddings.tags[place / LANES][place % LANES];
+                let rest = kept.iter().enumerate().map(|(dimension, &value)| {
+                    f64::from(value) - f64::from(decode(scale, codes, dimension))
+                });
+                let length = rest.map(|rest| rest * rest).sum::<f64>().sqrt();
+                prop_assert!(length <= f64::from(f32::from_bits(tag << 16)));
+                let worst = kept.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let allowed = match precision {
+                    Precision::F32 => 0.0,
+                    Precision::F16 => 0.000_25,
+                    Precision::Int8 => scale * 0.501,
+                };
+                prop_assert!(worst <= allowed, "{precision:?} is off by {worst}, expected {allowed}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_removed_is_overwritten_and_the_last_fills_the_gap() {
+        for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+            let mut embeddings = Embeddings::new(20, 6, precision);
+            let unit = |place: usize| unit(&[place as f32, 1.0, 2.0, -3.0, 0.5, 0.25]);
+            (0..18).for_each(|place| embeddings.put(place, &unit(place)));
+            let mut last = [0.0; 6];
+            embeddings.read(17, &mut last);
+            embeddings.remove(3, 17);
+            let mut moved = [0.0; 6];
+            embeddings.read(3, &mut moved);
+            assert_eq!(moved, last);
+            (0..17).rev().for_each(|place| embeddings.remove(place, place));
+            assert!(
+                embeddings
+                    .memory()
+                    .all(|(_, bytes)| bytes.iter().all(|&byte| byte == 0))
+            );
+        }
+    }
+
+    #[test]
+    fn rounding_up_ends_at_the_upper_half() {
+        assert_eq!(up_to_upper_half(1.0), 1.0);
+        assert_eq!(up_to_upper_half(0.0), 0.0);
+        let up = up_to_upper_half(0.3);
+        assert!(up > 0.3 && up < 0.302 && up.to_bits() & 0xffff == 0);
+    }
+}

@@ -1,0 +1,423 @@
+//! The scan: an upper bound of every similarity, from eight bits per value.
+//!
+//! ```text
+//!   query   16 bits per value, split in two bytes: 256 · high + low
+//!   dot     Σ code · query, whole numbers, 16 places at a time                       exact on every machine
+//!   bound   dot · scales + error · reach + slack   ≥   similarity as the f32 sum     (see Query)
+//!   cells   the highest bound of each lane over the blocks of a group
+//! ```
+//!
+//! The scan is compiled once for each set of vector instructions and chosen at start. The dots are whole numbers and
+//! the bounds are three roundings in one order, without fused additions: all machines compute the same.
+//!
+//! Invariant: the bound of a place is not below its similarity as [`super::embeddings::Embeddings::compare`] sums it.
+
+#![allow(
+    unsafe_code,
+    reason = "functions compiled for instructions that the machine was asked for, and their loads and stores"
+)]
+
+use super::DIMENSIONS_MAX;
+
+/// Places in a block.
+pub(super) const LANES: usize = 16;
+
+/// Dimensions in a line of codes.
+pub(super) const QUAD: usize = 4;
+
+/// Four dimensions of sixteen places.
+pub(super) type Quad = [[u8; QUAD]; LANES];
+
+/// The code of 0.
+pub(super) const ZERO_CODE: u8 = 128;
+
+/// Lines of the widest block.
+const QUADS_MAX: usize = DIMENSIONS_MAX / QUAD;
+
+/// The largest part of a query in amount: 127 · 256, so that its high byte is at most 127.
+const PART_MAX: f32 = 32_512.0;
+
+/// A query is shorter than this; an encoder gives length 1.
+const QUERY_LENGTH_MAX: f64 = 1e6;
+
+/// Rounding in sums of 128 f32 products (128 · 2^-24, and as much again), relative to the query's length.
+const ROUNDING: f64 = 2e-5;
+
+/// Rounding of `reach` and `slack` themselves, many times over.
+const MARGIN: f64 = 1.0 + 1e-5;
+
+/// The longest row, with its rounding: embeddings are of length 1, to within a tolerance.
+const ROW_LENGTH_MAX: f64 = 1.1;
+
+/// A query in whole numbers, and what is lost by that.
+///
+/// With row `x = s·c + e` and query `q = t·p + f`: `q·x = t·s·(p·c) + f·x + (t·p)·e`, and the last two are at most
+/// `|f|·|x| + (|q| + |f|)·|e|` by Cauchy and Schwarz. `reach` is `|q| + |f|`; `slack` is `|f|·|x|` and all roundings.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    quads: usize,
+    /// Four high bytes to a number, the first one lowest.
+    high: [i32; QUADS_MAX],
+    low: [i32; QUADS_MAX],
+    parts: [[i16; QUAD]; QUADS_MAX],
+    /// What [`ZERO_CODE`] adds to every dot.
+    zero: i32,
+    scale: f32,
+    reach: f32,
+    slack: f32,
+}
+
+impl Query {
+    pub(super) const fn new() -> Self {
+        Self {
+            quads: 0,
+            high: [0; QUADS_MAX],
+            low: [0; QUADS_MAX],
+            parts: [[0; QUAD]; QUADS_MAX],
+            zero: 0,
+            scale: 0.0,
+            reach: 0.0,
+            slack: 0.0,
+        }
+    }
+
+    /// Takes an embedding; false if it is not finite or longer than anything an encoder gives.
+    pub(super) fn take(&mut self, embedding: &[f32]) -> bool {
+        let squares = embedding.iter().map(|&value| f64::from(value) * f64::from(value));
+        let length = squares.sum::<f64>().sqrt();
+        // Not a number is not below it either.
+        if !matches!(
+            length.partial_cmp(&QUERY_LENGTH_MAX),
+            Some(std::cmp::Ordering::Less)
+        ) {
+            return false;
+        }
+        let largest = embedding
+            .iter()
+            .fold(0.0_f32, |most, value| most.max(value.abs()));
+        self.scale = largest / PART_MAX;
+        if self.scale < f32::MIN_POSITIVE {
+            self.scale = 0.0; // Too short to be told from nothing: all of it is lost.
+        }
+        let inverse = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
+        self.quads = embedding.len().div_ceil(QUAD);
+        self.zero = 0;
+        let mut lost = 0.0_f64;
+        for (quad, values) in embedding.chunks(QUAD).enumerate() {
+            let mut parts = [0_i16; QUAD];
+            for (part, &value) in parts.iter_mut().zip(values) {
+                let whole = (value * inverse).round_ties_even().clamp(-PART_MAX, PART_MAX);
+                *part = whole as i16;
+                let rest = f64::from(value) - f64::from(self.scale) * f64::from(whole);
+                lost += rest * rest;
+                self.zero += i32::from(ZERO_CODE) * i32::from(*part);
+            }
+            self.parts[quad] = parts;
+            let low = parts.map(|part| part as i8);
+            let high = parts.map(|part| ((i32::from(part) - i32::from(part as i8)) >> 8) as i8);
+            self.low[quad] = i32::from_le_bytes(low.map(|byte| byte as u8));
+            self.high[quad] = i32::from_le_bytes(high.map(|byte| byte as u8));
+        }
+        let lost = lost.sqrt();
+        self.reach = ((length + lost) * MARGIN) as f32;
+        self.slack = ((lost * ROW_LENGTH_MAX + length * ROUNDING) * MARGIN) as f32;
+        true
+    }
+}
+
+/// Vector instructions that the scan is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instructions {
+    /// AVX-512 with VNNI: four products and their sum in one instruction.
+    #[cfg(target_arch = "x86_64")]
+    Vnni,
+    /// AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// What every machine of the architecture has.
+    Baseline,
+}
+
+impl Instructions {
+    /// The widest ones of this machine.
+    pub(super) fn find() -> Self {
+        *Self::all().first().expect("there is a baseline")
+    }
+
+    /// All that this machine has, widest first.
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let is_wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+            if is_wide && is_x86_feature_detected!("avx512vnni") {
+                all.push(Self::Vnni);
+            }
+            if is_x86_feature_detected!("avx2") {
+                all.push(Self::Avx2);
+            }
+        }
+        all.push(Self::Baseline);
+        all
+    }
+}
+
+/// The blocks that are scanned.
+#[derive(Clone, Copy)]
+pub(super) struct Blocks<'a> {
+    /// [`Query::quads`] lines per block.
+    pub(super) codes: &'a [Quad],
+    pub(super) tags: &'a [[u32; LANES]],
+}
+
+/// Sixteen of something.
+pub(super) type Lanes = [f32; LANES];
+
+impl Instructions {
+    /// The highest bound of each lane over each group of `group` blocks; the last group may have fewer.
+    pub(super) fn cells(self, query: &Query, blocks: Blocks<'_>, group: usize, cells: &mut [Lanes]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::cells(query, blocks, group, cells) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::cells(query, blocks, group, cells) }
+            }
+            Self::Baseline => baseline::cells(query, blocks, group, cells),
+        }
+    }
+
+    /// The bound of each place.
+    pub(super) fn bounds(self, query: &Query, blocks: Blocks<'_>, bounds: &mut [Lanes]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::bounds(query, blocks, bounds) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::bounds(query, blocks, bounds) }
+            }
+            Self::Baseline => baseline::bounds(query, blocks, bounds),
+        }
+    }
+
+    /// How many values are at least `bound`.
+    pub(super) fn count_from(self, values: &[Lanes], bound: f32) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::count_from(values, bound) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::count_from(values, bound) }
+            }
+            Self::Baseline => baseline::count_from(values, bound),
+        }
+    }
+}
+
+/// The loops around `dots`, compiled for the instructions that it is compiled for.
+macro_rules! loops {
+    ($(#[$features:meta])*) => {
+        $(#[$features])*
+        pub(super) fn cells(query: &Query, blocks: Blocks<'_>, group: usize, cells: &mut [Lanes]) {
+            let codes = blocks.codes.chunks(group * query.quads);
+            for ((codes, tags), cell) in codes.zip(blocks.tags.chunks(group)).zip(cells) {
+                let mut highest = [f32::NEG_INFINITY; LANES];
+                for (codes, tags) in codes.chunks_exact(query.quads).zip(tags) {
+                    let bounds = bound(query, &dots(query, codes), tags);
+                    for (most, bound) in highest.iter_mut().zip(bounds) {
+                        *most = if bound > *most { bound } else { *most };
+                    }
+                }
+                *cell = highest;
+            }
+        }
+
+        $(#[$features])*
+        pub(super) fn bounds(query: &Query, blocks: Blocks<'_>, bounds: &mut [Lanes]) {
+            let codes = blocks.codes.chunks_exact(query.quads);
+            for ((codes, tags), bounds) in codes.zip(blocks.tags).zip(bounds) {
+                *bounds = bound(query, &dots(query, codes), tags);
+            }
+        }
+
+        $(#[$features])*
+        pub(super) fn count_from(values: &[Lanes], bound: f32) -> usize {
+            let mut counts = [0_u32; LANES];
+            for lanes in values {
+                for (count, &value) in counts.iter_mut().zip(lanes) {
+                    *count += u32::from(value >= bound);
+                }
+            }
+            counts.iter().sum::<u32>() as usize
+        }
+    };
+}
+
+/// The bounds of a block, from its dots.
+#[inline(always)]
+fn bound(query: &Query, dots: &[i32; LANES], tags: &[u32; LANES]) -> Lanes {
+    let mut bounds = [0.0; LANES];
+    for ((bound, &dot), &tag) in bounds.iter_mut().zip(dots).zip(tags) {
+        let (scale, error) = (f32::from_bits(tag & 0xffff_0000), f32::from_bits(tag << 16));
+        *bound = (dot - query.zero) as f32 * query.scale * scale + error * query.reach + query.slack;
+    }
+    bounds
+}
+
+mod baseline {
+    use super::*;
+
+    loops!();
+
+    #[inline(always)]
+    fn dots(query: &Query, codes: &[Quad]) -> [i32; LANES] {
+        let mut sums = [0_i32; LANES];
+        for (quad, parts) in codes.iter().zip(&query.parts) {
+            let parts = parts.map(i32::from);
+            for (sum, codes) in sums.iter_mut().zip(quad) {
+                let codes = codes.map(i32::from);
+                *sum += codes[0] * parts[0] + codes[1] * parts[1] + codes[2] * parts[2] + codes[3] * parts[3];
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::{
+        __m128i, _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtepu8_epi16, _mm256_hadd_epi32,
+        _mm256_madd_epi16, _mm256_permute4x64_epi64, _mm256_set1_epi64x, _mm256_setzero_si256,
+        _mm256_storeu_si256,
+    };
+
+    use super::*;
+
+    loops!(#[target_feature(enable = "avx2")]);
+
+    /// Places whose four codes fit into one register as 16-bit numbers.
+    const FOUR: usize = 4;
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn dots(query: &Query, codes: &[Quad]) -> [i32; LANES] {
+        let mut pairs = [_mm256_setzero_si256(); LANES / FOUR];
+        for (quad, parts) in codes.iter().zip(&query.parts) {
+            let [a, b, c, d] = parts.map(|part| u64::from(part as u16));
+            let parts = _mm256_set1_epi64x((a | b << 16 | c << 32 | d << 48) as i64);
+            let (fours, _) = quad.as_chunks::<FOUR>();
+            for (pair, four) in pairs.iter_mut().zip(fours) {
+                // SAFETY: `four` is 16 bytes, and the load asks for no alignment.
+                let codes = unsafe { _mm_loadu_si128(four.as_ptr().cast::<__m128i>()) };
+                let products = _mm256_madd_epi16(_mm256_cvtepu8_epi16(codes), parts);
+                *pair = _mm256_add_epi32(*pair, products);
+            }
+        }
+        let mut sums = [0; LANES];
+        let (halves, _) = sums.as_chunks_mut::<8>();
+        for (index, half) in halves.iter_mut().enumerate() {
+            // Sums of neighbours: places 0 1 4 5 2 3 6 7, then in order.
+            let mixed = _mm256_hadd_epi32(pairs[2 * index], pairs[2 * index + 1]);
+            let ordered = _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed);
+            // SAFETY: `half` is 32 bytes, and the store asks for no alignment.
+            unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), ordered) }
+        }
+        sums
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod vnni {
+    use std::arch::x86_64::{
+        _mm512_add_epi32, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512,
+        _mm512_slli_epi32, _mm512_storeu_si512,
+    };
+
+    use super::*;
+
+    loops!(#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]);
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn dots(query: &Query, codes: &[Quad]) -> [i32; LANES] {
+        let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        for ((quad, &high_bytes), &low_bytes) in codes.iter().zip(&query.high).zip(&query.low) {
+            // SAFETY: `quad` is 64 bytes, and the load asks for no alignment.
+            let codes = unsafe { _mm512_loadu_si512(quad.as_ptr().cast()) };
+            high = _mm512_dpbusd_epi32(high, codes, _mm512_set1_epi32(high_bytes));
+            low = _mm512_dpbusd_epi32(low, codes, _mm512_set1_epi32(low_bytes));
+        }
+        let whole = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
+        let mut sums = [0; LANES];
+        // SAFETY: `sums` is 64 bytes, and the store asks for no alignment.
+        unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), whole) }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn prop_wide_instructions_give_the_same_bits(
+            codes in proptest::collection::vec(any::<Quad>(), 7 * 5),
+            tags in proptest::collection::vec(any::<[u16; LANES]>(), 5),
+            embedding in proptest::collection::vec(-1.0_f32..1.0, 25..=28),
+        ) {
+            // Scales and errors of rows of length 1, whatever the codes.
+            let tags: Vec<[u32; LANES]> = tags.iter().map(|tags| tags.map(|tag| {
+                0x3c00_0000 | u32::from(tag) << 8 | 0x3b00 | u32::from(tag & 0xff)
+            })).collect();
+            let mut query = Query::new();
+            prop_assert!(query.take(&embedding));
+            let blocks = Blocks { codes: &codes, tags: &tags };
+            let run = |instructions: Instructions| {
+                let (mut cells, mut bounds) = ([[0.0; LANES]; 3], [[0.0; LANES]; 5]);
+                instructions.cells(&query, blocks, 2, &mut cells);
+                instructions.bounds(&query, blocks, &mut bounds);
+                let count = instructions.count_from(&bounds, 0.01);
+                (cells.map(|cell| cell.map(f32::to_bits)), bounds.map(|bound| bound.map(f32::to_bits)), count)
+            };
+            let expected = run(Instructions::Baseline);
+            for instructions in Instructions::all() {
+                prop_assert_eq!(run(instructions), expected, "{:?}", instructions);
+            }
+        }
+
+        #[test]
+        fn prop_query_parts_are_their_bytes(embedding in proptest::collection::vec(-1.0_f32..1.0, 1..=128)) {
+            let mut query = Query::new();
+            prop_assert!(query.take(&embedding));
+            for quad in 0..query.quads {
+                let (high, low) = (query.high[quad].to_le_bytes(), query.low[quad].to_le_bytes());
+                for (index, &part) in query.parts[quad].iter().enumerate() {
+                    prop_assert_eq!(256 * i32::from(high[index] as i8) + i32::from(low[index] as i8), i32::from(part));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn query_that_is_no_direction_is_refused() {
+        let mut query = Query::new();
+        assert!(query.take(&[0.0; 16]));
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
+            assert!(!query.take(&[0.5, wrong]), "{wrong}");
+        }
+    }
+}

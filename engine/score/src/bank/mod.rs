@@ -1,0 +1,569 @@
+//! The living bank of labelled cases: what was confirmed now is seen by the next search.
+//!
+//! ```text
+//!   insert, relabel, remove, expire                     search(embedding) ──▶ nearest rows, exactly
+//!      │                                                   │ scans
+//!      ▼                                                   ▼
+//!   rows ─────────place───────────────────────────▶ embeddings 0..len, without gaps
+//!      ▲ id ─▶ index   entity ─▶ kin   class ─▶ lists   event time ─▶ ages
+//! ```
+//!
+//! Start at [`Bank`]. [`config`] says what can be set; [`case`] what a row keeps; [`embeddings`], [`kernel`] and
+//! [`search`] find the nearest; [`index`], [`kin`] and [`ages`] find who leaves; [`start`] reads a model's bank.
+//!
+//! One writer owns it. All memory is reserved at start and none is taken later. A row keeps its number while its case
+//! is there; embeddings stand without gaps, so one of them moves when another goes.
+//!
+//! Order: each operation that gives a label has the next number, the case's sequence. "Oldest" is the lowest sequence;
+//! of two equally similar cases the one with the lower sequence is nearer. So what is found depends on which cases are
+//! there and in which order their labels came, not on who was evicted before or on the machine.
+//!
+//! An approximate index beyond some size would stand beside [`search`]: rows keep their numbers, [`Bank::embedding`]
+//! reads them, and the exact search stays for what the index does not know yet.
+//!
+//! Invariant: the same configuration and the same operations give the same bytes of state and the same neighbours, on
+//! every machine and with all vector instructions.
+
+pub mod case;
+pub mod config;
+
+mod ages;
+mod column;
+mod embeddings;
+mod half;
+mod index;
+mod kernel;
+mod kin;
+mod search;
+mod start;
+mod tally;
+
+use std::fmt;
+
+use pinion_runtime::state::{Region, RegionMut, State};
+use pinion_schemas::ids::Id;
+
+pub use case::{Case, Label};
+pub use config::{BankConfig, DIMENSIONS_MAX, Precision, ROWS_MAX, WhenFull};
+pub use tally::Tally;
+
+use crate::error::ScoreError;
+use ages::Ages;
+use case::{CLASS, Ends, Row};
+use column::Column;
+use embeddings::Embeddings;
+use index::Index;
+use kin::Kin;
+use search::Search;
+use tally::Account;
+
+/// How far from 1 the length of an embedding may be.
+pub const LENGTH_TOLERANCE: f64 = 1e-3;
+
+/// Nanoseconds of a second.
+const SECOND_NS: i64 = 1_000_000_000;
+
+/// A row and how near it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Neighbour {
+    /// Row of the bank; its case's while that is there.
+    pub row: u32,
+    /// Cosine, -1..=1 up to rounding.
+    pub similarity: f32,
+}
+
+/// What became of a case that was inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is there, in this row.
+    New(u32),
+    /// It is there, in this row, instead of the one with its id.
+    Replaced(u32),
+}
+
+impl Inserted {
+    /// The row.
+    pub fn row(self) -> u32 {
+        match self {
+            Self::New(row) | Self::Replaced(row) => row,
+        }
+    }
+}
+
+/// Why a case was not inserted. The bank is as before, but for one count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Refusal {
+    /// The id is [`Id::NONE`].
+    NoId,
+    /// The weight is negative or not finite.
+    Weight(f32),
+    /// A value of the embedding is not finite.
+    NotFinite,
+    /// The embedding is of another length than 1, to within [`LENGTH_TOLERANCE`].
+    Length(f32),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoId => write!(formatter, "no id"),
+            Self::Weight(weight) => write!(formatter, "a weight of {weight}, expected 0 or more"),
+            Self::NotFinite => write!(formatter, "an embedding that is not finite"),
+            Self::Length(length) => write!(formatter, "an embedding of length {length}, expected 1"),
+        }
+    }
+}
+
+/// What became of a label that was given anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relabelled {
+    /// It was the other one.
+    Reversed,
+    /// It was that already; nothing changed.
+    Confirmed,
+    /// No case has the id.
+    Unknown,
+}
+
+/// Labelled embeddings.
+#[derive(Clone, Debug)]
+pub struct Bank {
+    rows_max: u32,
+    caps: [u32; 2],
+    entity_rows_max: u32,
+    age_ns_max: Option<i64>,
+    when_full: WhenFull,
+    account: Column<Account>,
+    classes: Column<Ends>,
+    rows: Column<Row>,
+    row_of_place: Column<u32>,
+    index: Index,
+    kin: Kin,
+    ages: Ages,
+    embeddings: Embeddings,
+    search: Search,
+}
+
+impl Bank {
+    /// A bank without cases, for embeddings of `dimensions`.
+    ///
+    /// # Errors
+    /// [`ScoreError::Bank`]: a value of the configuration, or `dimensions`, is out of range.
+    ///
+    /// Cost: maps [`Self::memory_len`] bytes, which are there once they are written to or [`Self::prefault`] asks.
+    pub fn new(config: &BankConfig, dimensions: usize) -> Result<Self, ScoreError> {
+        config.validate()?;
+        if !(1..=DIMENSIONS_MAX).contains(&dimensions) {
+            return Err(ScoreError::Bank {
+                key: "encoder.dimensions",
+                got: dimensions as u64,
+                min: 1,
+                max: DIMENSIONS_MAX as u64,
+            });
+        }
+        let rows_max = config.rows_max;
+        let is_aging = config.age_s_max > 0;
+        Ok(Self {
+            rows_max,
+            caps: config.caps(),
+            entity_rows_max: config.entity_rows_max,
+            age_ns_max: is_aging.then(|| SECOND_NS * config.age_s_max as i64),
+            when_full: config.when_full,
+            account: Column::zeroed(1),
+            classes: Column::zeroed(2),
+            rows: Column::zeroed(rows_max as usize),
+            row_of_place: Column::zeroed(rows_max as usize),
+            index: Index::new(rows_max),
+            kin: Kin::new(rows_max, config.entity_rows_max > 0),
+            ages: Ages::new(rows_max, is_aging),
+            embeddings: Embeddings::new(rows_max, dimensions, config.precision),
+            search: Search::new(rows_max),
+        })
+    }
+
+    /// Has all memory there, so that no later operation waits for the system to give it.
+    ///
+    /// Cost: about 0.25 ms per MiB of [`Self::memory_len`].
+    pub fn prefault(&mut self) {
+        self.account.prefault();
+        self.classes.prefault();
+        self.rows.prefault();
+        self.row_of_place.prefault();
+        self.index.buckets.prefault();
+        self.kin.buckets.prefault();
+        self.ages.heap.prefault();
+        self.embeddings.prefault();
+    }
+
+    /// Memory at most, without the search's own (about 10 bytes per row). Unit: bytes.
+    pub fn memory_len(&self) -> u64 {
+        self.memory().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.account[0].tally.rows as usize
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Values of an embedding.
+    pub fn dimensions(&self) -> usize {
+        self.embeddings.dimensions()
+    }
+
+    /// What happened so far.
+    pub fn tally(&self) -> Tally {
+        self.account[0].tally
+    }
+
+    /// The row of an id. Cost: about two lines.
+    pub fn find(&self, id: &Id) -> Option<u32> {
+        self.index.find(&self.rows, id)
+    }
+
+    /// Whether a row is a fraud.
+    pub fn is_fraud(&self, row: u32) -> bool {
+        self.rows[row as usize].is_fraud == 1
+    }
+
+    /// How much a row's vote counts: a row that stands for four genuine cases counts four.
+    pub fn weight(&self, row: u32) -> f32 {
+        self.rows[row as usize].weight
+    }
+
+    /// The transaction a row was.
+    pub fn name(&self, row: u32) -> Id {
+        self.rows[row as usize].id
+    }
+
+    /// The entity of a row's case; 0: none.
+    pub fn entity(&self, row: u32) -> u64 {
+        self.rows[row as usize].entity
+    }
+
+    /// When a row's case happened. Unit: ns since 1970.
+    pub fn event_ns(&self, row: u32) -> i64 {
+        self.rows[row as usize].event_ns
+    }
+
+    /// Number of the operation that gave a row's case its label, from 1: the lower, the older.
+    pub fn sequence(&self, row: u32) -> u64 {
+        self.rows[row as usize].sequence
+    }
+
+    /// Reads a row's embedding as it is kept. Shape: the bank's dimensions.
+    pub fn embedding(&self, row: u32, embedding: &mut [f32]) {
+        self.embeddings
+            .read(self.rows[row as usize].place as usize, embedding);
+    }
+
+    /// Fills `nearest` with the rows most similar to `embedding`, nearest first; of equally similar ones the one with
+    /// the lower sequence first. Returns how many there are: fewer than asked for only if the bank has fewer, none if
+    /// `embedding` is not finite.
+    ///
+    /// Shape: `embedding` has the bank's dimensions; `nearest` is as long as neighbours are wanted, up to about 256.
+    /// Sees:  every insertion, removal and label before it.
+    /// Cost:  one pass over a byte per value; then each row that its byte leaves in doubt, about 20 ns. Those are few,
+    ///        unless the bank is full of cases that are all alike.
+    pub fn search(&mut self, embedding: &[f32], nearest: &mut [Neighbour]) -> usize {
+        assert_eq!(
+            embedding.len(),
+            self.dimensions(),
+            "an embedding has the bank's dimensions"
+        );
+        let len = self.len();
+        let (rows, row_of_place) = (&*self.rows, &*self.row_of_place);
+        let row = |place: u32| row_of_place[place as usize];
+        let sequence = |place: u32| rows[row(place) as usize].sequence;
+        let found = self
+            .search
+            .run(&self.embeddings, len, embedding, nearest.len(), sequence);
+        for (neighbour, candidate) in nearest.iter_mut().zip(found) {
+            *neighbour = Neighbour {
+                row: row(candidate.place),
+                similarity: candidate.similarity,
+            };
+        }
+        found.len()
+    }
+
+    /// Adds a case, the newest from now on. A case with its id leaves; so does, if there is no room for it, the oldest
+    /// of its entity, of its class, or by [`BankConfig::when_full`].
+    ///
+    /// # Errors
+    /// [`Refusal`]: the case is out of range, and the bank as before.
+    ///
+    /// Cost: a few lines and the lines of the embedding, about 0.3 µs; 0.2 µs more for each case that leaves.
+    pub fn insert(&mut self, case: &Case<'_>) -> Result<Inserted, Refusal> {
+        assert_eq!(
+            case.embedding.len(),
+            self.dimensions(),
+            "an embedding has the bank's dimensions"
+        );
+        if let Err(refusal) = check(case) {
+            self.tally_mut().refused += 1;
+            return Err(refusal);
+        }
+        let replaced = self.find(&case.id);
+        if let Some(row) = replaced {
+            self.drop_row(row);
+            self.tally_mut().replaced += 1;
+        }
+        self.make_room(case);
+        let row = self.take_row();
+        let place = self.len() as u32;
+        self.rows[row as usize] = Row {
+            entity: case.entity,
+            event_ns: case.event_ns,
+            weight: case.weight,
+            is_fraud: u32::from(case.label == Label::Fraud),
+            place,
+            id: case.id,
+            is_taken: 1,
+            ..Row::NONE
+        };
+        self.embeddings.put(place as usize, case.embedding);
+        self.row_of_place[place as usize] = row;
+        self.index.add(&self.rows, &case.id, row);
+        self.ages.push(&mut self.rows, place as usize, row);
+        self.enlist(row);
+        let tally = self.tally_mut();
+        tally.rows += 1;
+        tally.inserted += 1;
+        Ok(if replaced.is_some() {
+            Inserted::Replaced(row)
+        } else {
+            Inserted::New(row)
+        })
+    }
+
+    /// Gives a case another label; it is the newest from then on. If its new class is at its cap, the oldest there
+    /// leaves. A label that it has already changes nothing.
+    ///
+    /// Cost: a few lines, about 0.1 µs.
+    pub fn relabel(&mut self, id: &Id, label: Label) -> Relabelled {
+        let Some(row) = self.find(id) else {
+            self.tally_mut().unknown += 1;
+            return Relabelled::Unknown;
+        };
+        if self.rows[row as usize].label() == label {
+            self.tally_mut().confirmed += 1;
+            return Relabelled::Confirmed;
+        }
+        self.make_room_in_class(label);
+        self.delist(row);
+        self.rows[row as usize].is_fraud = u32::from(label == Label::Fraud);
+        self.enlist(row);
+        self.tally_mut().relabelled += 1;
+        Relabelled::Reversed
+    }
+
+    /// Removes a case: its row, id and embedding are overwritten with zeros. Returns whether it was there.
+    ///
+    /// Cost: about 0.2 µs.
+    pub fn remove(&mut self, id: &Id) -> bool {
+        let Some(row) = self.find(id) else {
+            self.tally_mut().unknown += 1;
+            return false;
+        };
+        self.drop_row(row);
+        self.tally_mut().removed += 1;
+        true
+    }
+
+    /// Removes all cases older than [`BankConfig::age_s_max`] by the time of their events; returns how many.
+    ///
+    /// Unit: `now_ns` in ns since 1970, a time of events, not the clock's.
+    /// Cost: 10 ns if there is none; about 0.3 µs for each.
+    pub fn expire(&mut self, now_ns: i64) -> u32 {
+        self.expire_some(now_ns, u32::MAX)
+    }
+
+    /// As [`Self::expire`], but removes `rows_max` cases at most, the earliest first, so that a duty cycle stays short.
+    pub fn expire_some(&mut self, now_ns: i64, rows_max: u32) -> u32 {
+        let Some(age_ns_max) = self.age_ns_max else {
+            return 0;
+        };
+        let earliest_ns = now_ns.saturating_sub(age_ns_max);
+        for count in 0..rows_max {
+            match self.ages.earliest(self.len()) {
+                Some(row) if self.rows[row as usize].event_ns < earliest_ns => self.drop_row(row),
+                _ => return count,
+            }
+            self.tally_mut().evicted_age += 1;
+        }
+        rows_max
+    }
+
+    fn tally_mut(&mut self) -> &mut Tally {
+        &mut self.account[0].tally
+    }
+
+    /// Has somebody leave wherever the case would be one too many.
+    fn make_room(&mut self, case: &Case<'_>) {
+        if let Some(row) = self.kin.oldest_of(case.entity, self.entity_rows_max) {
+            self.drop_row(row);
+            self.tally_mut().evicted_entity += 1;
+        }
+        self.make_room_in_class(case.label);
+        if self.len() as u32 == self.rows_max {
+            let row = self.first_to_leave();
+            self.drop_row(row);
+            self.tally_mut().evicted_full += 1;
+        }
+    }
+
+    fn make_room_in_class(&mut self, label: Label) {
+        let class = self.classes[label.class()];
+        if class.count >= self.caps[label.class()] {
+            let row = class
+                .oldest()
+                .expect("a cap is 1 at least, so the class has a row");
+            self.drop_row(row);
+            self.tally_mut().evicted_class += 1;
+        }
+    }
+
+    /// Who leaves a full bank.
+    fn first_to_leave(&self) -> u32 {
+        let [genuine, fraud] = [Label::Genuine, Label::Fraud].map(|label| self.classes[label.class()]);
+        let (Some(oldest_genuine), Some(oldest_fraud)) = (genuine.oldest(), fraud.oldest()) else {
+            let row = genuine.oldest().or(fraud.oldest());
+            return row.expect("a full bank has a row");
+        };
+        let is_fraud = match self.when_full {
+            WhenFull::Oldest => self.sequence(oldest_fraud) < self.sequence(oldest_genuine),
+            WhenFull::OldestOfFullestClass => {
+                let [genuine_cap, fraud_cap] = self.caps.map(u64::from);
+                u64::from(fraud.count) * genuine_cap > u64::from(genuine.count) * fraud_cap
+            }
+        };
+        if is_fraud { oldest_fraud } else { oldest_genuine }
+    }
+
+    /// A row that no case has.
+    fn take_row(&mut self) -> u32 {
+        let account = &mut self.account[0];
+        let Some(row) = account.free.checked_sub(1) else {
+            account.touched += 1;
+            return account.touched - 1;
+        };
+        account.free = self.rows[row as usize].place;
+        row
+    }
+
+    /// Puts a row at the end of the lists of its class and its entity.
+    fn enlist(&mut self, row: u32) {
+        self.account[0].sequence += 1;
+        let sequence = self.account[0].sequence;
+        let kept = &mut self.rows[row as usize];
+        kept.sequence = sequence;
+        let label = kept.label();
+        self.classes[label.class()].push(&mut self.rows, CLASS, row);
+        self.kin.push(&mut self.rows, row);
+        self.account[0].tally.frauds = u64::from(self.classes[Label::Fraud.class()].count);
+    }
+
+    /// Takes a row out of the lists of its class and its entity.
+    fn delist(&mut self, row: u32) {
+        let label = self.rows[row as usize].label();
+        self.classes[label.class()].take(&mut self.rows, CLASS, row);
+        self.kin.take(&mut self.rows, row);
+        self.account[0].tally.frauds = u64::from(self.classes[Label::Fraud.class()].count);
+    }
+
+    /// Takes a row out of everything and overwrites it with zeros.
+    fn drop_row(&mut self, row: u32) {
+        let Row { id, place, .. } = self.rows[row as usize];
+        let last = self.len() - 1;
+        self.delist(row);
+        self.index.remove(&self.rows, &id);
+        self.ages.take(&mut self.rows, last + 1, row);
+        self.embeddings.remove(place as usize, last);
+        let moved = std::mem::take(&mut self.row_of_place[last]);
+        if moved != row {
+            self.row_of_place[place as usize] = moved;
+            self.rows[moved as usize].place = place;
+        }
+        let account = &mut self.account[0];
+        account.tally.rows -= 1;
+        self.rows[row as usize] = Row {
+            place: account.free,
+            ..Row::NONE
+        };
+        account.free = row + 1;
+    }
+
+    fn memory(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let own = [
+            ("bank account", self.account.bytes()),
+            ("bank classes", self.classes.bytes()),
+            ("bank rows", self.rows.bytes()),
+            ("bank places", self.row_of_place.bytes()),
+            ("bank ids", self.index.buckets.bytes()),
+            ("bank entities", self.kin.buckets.bytes()),
+            ("bank ages", self.ages.heap.bytes()),
+        ];
+        own.into_iter().chain(self.embeddings.memory())
+    }
+
+    fn memory_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut [u8])> {
+        let own = [
+            ("bank account", self.account.bytes_mut()),
+            ("bank classes", self.classes.bytes_mut()),
+            ("bank rows", self.rows.bytes_mut()),
+            ("bank places", self.row_of_place.bytes_mut()),
+            ("bank ids", self.index.buckets.bytes_mut()),
+            ("bank entities", self.kin.buckets.bytes_mut()),
+            ("bank ages", self.ages.heap.bytes_mut()),
+        ];
+        own.into_iter().chain(self.embeddings.memory_mut())
+    }
+}
+
+/// All that a bank must keep to go on later; its configuration and its dimensions are not part of it.
+impl State for Bank {
+    fn regions(&self) -> Vec<Region<'_>> {
+        let region = |(name, bytes)| Region {
+            name,
+            index: 0,
+            bytes,
+        };
+        self.memory().map(region).collect()
+    }
+
+    fn regions_mut(&mut self) -> Vec<RegionMut<'_>> {
+        let region = |(name, bytes)| RegionMut {
+            name,
+            index: 0,
+            bytes,
+        };
+        self.memory_mut().map(region).collect()
+    }
+}
+
+/// Whether a case may be inserted.
+fn check(case: &Case<'_>) -> Result<(), Refusal> {
+    if case.id.is_none() {
+        return Err(Refusal::NoId);
+    }
+    if !case.weight.is_finite() || case.weight < 0.0 {
+        return Err(Refusal::Weight(case.weight));
+    }
+    if case.embedding.iter().any(|value| !value.is_finite()) {
+        return Err(Refusal::NotFinite);
+    }
+    let squares = case
+        .embedding
+        .iter()
+        .map(|&value| f64::from(value) * f64::from(value));
+    let length = squares.sum::<f64>().sqrt();
+    if (length - 1.0).abs() > LENGTH_TOLERANCE {
+        return Err(Refusal::Length(length as f32));
+    }
+    Ok(())
+}
