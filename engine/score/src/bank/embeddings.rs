@@ -12,6 +12,7 @@
 //!
 //! Invariant: for each place, the vector of what is kept less `scale · (code − 128)` is no longer than its error.
 
+use super::amount::{largest, length, nearest_whole};
 use super::column::Column;
 use super::config::Precision;
 use super::half;
@@ -144,26 +145,29 @@ impl Embeddings {
 
     /// Writes codes and tag of what is kept.
     fn encode(&mut self, place: usize, kept: &[f32]) {
-        let largest = kept.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-        let scale = up_to_upper_half(largest / CODE_MAX);
+        let scale = up_to_upper_half(largest(kept) / CODE_MAX);
         let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let mut wholes = [0.0; super::DIMENSIONS_MAX];
+        let wholes = &mut wholes[..kept.len()];
+        let mut rests = [0.0; super::DIMENSIONS_MAX];
+        let rests = &mut rests[..kept.len()];
+        for ((whole, rest), &value) in wholes.iter_mut().zip(rests.iter_mut()).zip(kept) {
+            *whole = nearest_whole(value * inverse).clamp(-CODE_MAX, CODE_MAX);
+            *rest = f64::from(value) - f64::from(scale) * f64::from(*whole);
+        }
         let (block, lane) = (place / LANES, place % LANES);
         let quads = self.quads();
         let lines = &mut self.codes[block * quads..(block + 1) * quads];
-        let mut error = 0.0_f64;
-        for (line, values) in lines.iter_mut().zip(kept.chunks(QUAD)) {
+        for (line, wholes) in lines.iter_mut().zip(wholes.chunks(QUAD)) {
             let mut codes = [ZERO_CODE; QUAD];
-            for (code, &value) in codes.iter_mut().zip(values) {
-                let whole = (value * inverse).round_ties_even().clamp(-CODE_MAX, CODE_MAX);
+            for (code, &whole) in codes.iter_mut().zip(wholes) {
                 *code = (whole as i32 + i32::from(ZERO_CODE)) as u8;
-                let rest = f64::from(value) - f64::from(scale) * f64::from(whole);
-                error += rest * rest;
             }
             line[lane] = codes;
         }
         let error = match self.values {
             Values::Int8 => 0.0, // What is kept is what the codes say.
-            Values::F32(_) | Values::F16(_) => up_to_upper_half((error.sqrt() * ERROR_MARGIN) as f32),
+            Values::F32(_) | Values::F16(_) => up_to_upper_half((length(rests) * ERROR_MARGIN) as f32),
         };
         self.tags[block][lane] = scale.to_bits() | error.to_bits() >> 16;
     }
@@ -243,11 +247,13 @@ impl Embeddings {
     }
 
     /// Asks for what [`Self::compare`] will read.
-    pub(super) fn prefetch(&self, place: usize) {
+    fn prefetch(&self, candidates: &[Candidate]) {
+        let (dimensions, quads) = (self.dimensions, self.quads());
+        let places = candidates.iter().map(|candidate| candidate.place as usize);
         match &self.values {
-            Values::F32(values) => values.prefetch(place * self.dimensions, self.dimensions),
-            Values::F16(values) => values.prefetch(place * self.dimensions, self.dimensions),
-            Values::Int8 => self.codes.prefetch(place / LANES * self.quads(), self.quads()),
+            Values::F32(values) => places.for_each(|place| values.prefetch(place * dimensions, dimensions)),
+            Values::F16(values) => places.for_each(|place| values.prefetch(place * dimensions, dimensions)),
+            Values::Int8 => places.for_each(|place| self.codes.prefetch(place / LANES * quads, quads)),
         }
     }
 
@@ -255,6 +261,7 @@ impl Embeddings {
     ///
     /// Cost: about 20 ns each and the lines of their values.
     pub(super) fn compare(&self, query: &[f32], candidates: &mut [Candidate]) {
+        self.prefetch(candidates);
         let dimensions = self.dimensions;
         match &self.values {
             Values::F32(values) => {

@@ -18,6 +18,7 @@
 )]
 
 use super::DIMENSIONS_MAX;
+use super::amount::{self, largest, length_of_singles, nearest_whole};
 
 /// Places in a block.
 pub(super) const LANES: usize = 16;
@@ -83,8 +84,7 @@ impl Query {
 
     /// Takes an embedding; false if it is not finite or longer than anything an encoder gives.
     pub(super) fn take(&mut self, embedding: &[f32]) -> bool {
-        let squares = embedding.iter().map(|&value| f64::from(value) * f64::from(value));
-        let length = squares.sum::<f64>().sqrt();
+        let length = length_of_singles(embedding);
         // Not a number is not below it either.
         if !matches!(
             length.partial_cmp(&QUERY_LENGTH_MAX),
@@ -92,24 +92,21 @@ impl Query {
         ) {
             return false;
         }
-        let largest = embedding
-            .iter()
-            .fold(0.0_f32, |most, value| most.max(value.abs()));
-        self.scale = largest / PART_MAX;
+        self.scale = largest(embedding) / PART_MAX;
         if self.scale < f32::MIN_POSITIVE {
             self.scale = 0.0; // Too short to be told from nothing: all of it is lost.
         }
         let inverse = if self.scale > 0.0 { 1.0 / self.scale } else { 0.0 };
         self.quads = embedding.len().div_ceil(QUAD);
         self.zero = 0;
-        let mut lost = 0.0_f64;
-        for (quad, values) in embedding.chunks(QUAD).enumerate() {
+        let mut rests = [0.0; DIMENSIONS_MAX];
+        let pieces = embedding.chunks(QUAD).zip(rests.as_chunks_mut::<QUAD>().0);
+        for (quad, (values, rests)) in pieces.enumerate() {
             let mut parts = [0_i16; QUAD];
-            for (part, &value) in parts.iter_mut().zip(values) {
-                let whole = (value * inverse).round_ties_even().clamp(-PART_MAX, PART_MAX);
+            for ((part, rest), &value) in parts.iter_mut().zip(rests).zip(values) {
+                let whole = nearest_whole(value * inverse).clamp(-PART_MAX, PART_MAX);
                 *part = whole as i16;
-                let rest = f64::from(value) - f64::from(self.scale) * f64::from(whole);
-                lost += rest * rest;
+                *rest = f64::from(value) - f64::from(self.scale) * f64::from(whole);
                 self.zero += i32::from(ZERO_CODE) * i32::from(*part);
             }
             self.parts[quad] = parts;
@@ -118,7 +115,7 @@ impl Query {
             self.low[quad] = i32::from_le_bytes(low.map(|byte| byte as u8));
             self.high[quad] = i32::from_le_bytes(high.map(|byte| byte as u8));
         }
-        let lost = lost.sqrt();
+        let lost = amount::length(&rests[..embedding.len()]);
         self.reach = ((length + lost) * MARGIN) as f32;
         self.slack = ((lost * ROW_LENGTH_MAX + length * ROUNDING) * MARGIN) as f32;
         true
@@ -150,6 +147,7 @@ impl Instructions {
         #[cfg(target_arch = "x86_64")]
         {
             let is_wide = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+            let is_wide = is_wide && is_x86_feature_detected!("popcnt");
             if is_wide && is_x86_feature_detected!("avx512vnni") {
                 all.push(Self::Vnni);
             }
@@ -224,6 +222,23 @@ impl Instructions {
             Self::Baseline => baseline::count_from(values, bound),
         }
     }
+
+    /// Which values are at least `low` and below `high`, a bit for each lane, the first one lowest.
+    pub(super) fn between(self, values: &[Lanes], low: f32, high: f32, masks: &mut [u16]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::between(values, low, high, masks) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::between(values, low, high, masks) }
+            }
+            Self::Baseline => baseline::between(values, low, high, masks),
+        }
+    }
 }
 
 /// The loops around `dots`, compiled for the instructions that it is compiled for.
@@ -235,10 +250,7 @@ macro_rules! loops {
             for ((codes, tags), cell) in codes.zip(blocks.tags.chunks(group)).zip(cells) {
                 let mut highest = [f32::NEG_INFINITY; LANES];
                 for (codes, tags) in codes.chunks_exact(query.quads).zip(tags) {
-                    let bounds = bound(query, &dots(query, codes), tags);
-                    for (most, bound) in highest.iter_mut().zip(bounds) {
-                        *most = if bound > *most { bound } else { *most };
-                    }
+                    raise(&mut highest, &bound(query, &dots(query, codes), tags));
                 }
                 *cell = highest;
             }
@@ -262,7 +274,26 @@ macro_rules! loops {
             }
             counts.iter().sum::<u32>() as usize
         }
+
+        $(#[$features])*
+        pub(super) fn between(values: &[Lanes], low: f32, high: f32, masks: &mut [u16]) {
+            for (lanes, mask) in values.iter().zip(masks) {
+                let mut bits = [0_u16; LANES];
+                for (lane, (bit, &value)) in bits.iter_mut().zip(lanes).enumerate() {
+                    *bit = u16::from((value >= low) & (value < high)) << lane;
+                }
+                *mask = bits.iter().fold(0, |mask, bit| mask | bit);
+            }
+        }
     };
+}
+
+/// Keeps the higher one, lane by lane.
+#[inline(always)]
+pub(super) fn raise(highest: &mut Lanes, bounds: &Lanes) {
+    for (most, &bound) in highest.iter_mut().zip(bounds) {
+        *most = if bound > *most { bound } else { *most };
+    }
 }
 
 /// The bounds of a block, from its dots.
@@ -341,29 +372,148 @@ mod avx2 {
 #[cfg(target_arch = "x86_64")]
 mod vnni {
     use std::arch::x86_64::{
-        _mm512_add_epi32, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512,
-        _mm512_slli_epi32, _mm512_storeu_si512,
+        __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+        _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps,
+        _mm512_loadu_si512, _mm512_mask_cmp_ps_mask, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_epi32,
+        _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
     };
 
     use super::*;
 
-    loops!(#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]);
+    /// Blocks that are scanned together: the query's bytes are read once for all of them, and none waits for
+    /// another's sums.
+    const STEP: usize = 4;
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    pub(super) fn cells(query: &Query, blocks: Blocks<'_>, group: usize, cells: &mut [Lanes]) {
+        let codes = blocks.codes.chunks(group * query.quads);
+        for ((codes, tags), cell) in codes.zip(blocks.tags.chunks(group)).zip(cells) {
+            let mut highest = _mm512_set1_ps(f32::NEG_INFINITY);
+            let (steps, rest) = tags.as_chunks::<STEP>();
+            let mut codes = codes.chunks_exact(STEP * query.quads);
+            for (codes, tags) in codes.by_ref().zip(steps) {
+                for bounds in step(query, codes, tags) {
+                    highest = _mm512_max_ps(bounds, highest);
+                }
+            }
+            let codes = codes.remainder().chunks_exact(query.quads);
+            for (codes, tags) in codes.zip(rest) {
+                highest = _mm512_max_ps(bound(query, dots(query, codes), tags), highest);
+            }
+            store(cell, highest);
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    pub(super) fn bounds(query: &Query, blocks: Blocks<'_>, bounds: &mut [Lanes]) {
+        let (steps, rest) = blocks.tags.as_chunks::<STEP>();
+        let (to_steps, to_rest) = bounds.as_chunks_mut::<STEP>();
+        let mut codes = blocks.codes.chunks_exact(STEP * query.quads);
+        for ((codes, tags), to) in codes.by_ref().zip(steps).zip(to_steps) {
+            for (bounds, to) in step(query, codes, tags).into_iter().zip(to) {
+                store(to, bounds);
+            }
+        }
+        let codes = codes.remainder().chunks_exact(query.quads);
+        for ((codes, tags), to) in codes.zip(rest).zip(to_rest) {
+            store(to, bound(query, dots(query, codes), tags));
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    pub(super) fn count_from(values: &[Lanes], bound: f32) -> usize {
+        let bound = _mm512_set1_ps(bound);
+        let masks = values
+            .iter()
+            .map(|lanes| _mm512_cmp_ps_mask::<_CMP_GE_OQ>(load_singles(lanes), bound));
+        masks.map(|mask| mask.count_ones() as usize).sum()
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    pub(super) fn between(values: &[Lanes], low: f32, high: f32, masks: &mut [u16]) {
+        let (low, high) = (_mm512_set1_ps(low), _mm512_set1_ps(high));
+        for (lanes, mask) in values.iter().zip(masks) {
+            let lanes = load_singles(lanes);
+            let is_high_enough = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(lanes, low);
+            *mask = _mm512_mask_cmp_ps_mask::<_CMP_LT_OQ>(is_high_enough, lanes, high);
+        }
+    }
+
+    /// The bounds of some blocks.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn step(query: &Query, codes: &[Quad], tags: &[[u32; LANES]; STEP]) -> [__m512; STEP] {
+        let quads = query.quads;
+        let (a, rest) = codes.split_at(quads);
+        let (b, rest) = rest.split_at(quads);
+        let (c, d) = rest.split_at(quads);
+        let d = &d[..quads];
+        let mut high = [_mm512_setzero_si512(); STEP];
+        let mut low = [_mm512_setzero_si512(); STEP];
+        for quad in 0..quads.min(QUADS_MAX) {
+            let high_bytes = _mm512_set1_epi32(query.high[quad]);
+            let low_bytes = _mm512_set1_epi32(query.low[quad]);
+            for (block, quads) in [a, b, c, d].into_iter().enumerate() {
+                let codes = load(&quads[quad]);
+                high[block] = _mm512_dpbusd_epi32(high[block], codes, high_bytes);
+                low[block] = _mm512_dpbusd_epi32(low[block], codes, low_bytes);
+            }
+        }
+        std::array::from_fn(|block| bound(query, whole(high[block], low[block]), &tags[block]))
+    }
 
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn dots(query: &Query, codes: &[Quad]) -> [i32; LANES] {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn dots(query: &Query, codes: &[Quad]) -> __m512i {
         let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
         for ((quad, &high_bytes), &low_bytes) in codes.iter().zip(&query.high).zip(&query.low) {
-            // SAFETY: `quad` is 64 bytes, and the load asks for no alignment.
-            let codes = unsafe { _mm512_loadu_si512(quad.as_ptr().cast()) };
+            let codes = load(quad);
             high = _mm512_dpbusd_epi32(high, codes, _mm512_set1_epi32(high_bytes));
             low = _mm512_dpbusd_epi32(low, codes, _mm512_set1_epi32(low_bytes));
         }
-        let whole = _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low);
-        let mut sums = [0; LANES];
-        // SAFETY: `sums` is 64 bytes, and the store asks for no alignment.
-        unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), whole) }
-        sums
+        whole(high, low)
+    }
+
+    /// The dots of sixteen places, out of those with the query's two bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn whole(high: __m512i, low: __m512i) -> __m512i {
+        _mm512_add_epi32(_mm512_slli_epi32::<8>(high), low)
+    }
+
+    /// As [`super::bound`], operation by operation.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn bound(query: &Query, dots: __m512i, tags: &[u32; LANES]) -> __m512 {
+        // SAFETY: `tags` is 64 bytes, and the load asks for no alignment.
+        let tags = unsafe { _mm512_loadu_si512(tags.as_ptr().cast()) };
+        let scales = _mm512_castsi512_ps(_mm512_and_si512(tags, _mm512_set1_epi32(0xffff_0000_u32 as i32)));
+        let errors = _mm512_castsi512_ps(_mm512_slli_epi32::<16>(tags));
+        let dots = _mm512_cvtepi32_ps(_mm512_sub_epi32(dots, _mm512_set1_epi32(query.zero)));
+        let similarities = _mm512_mul_ps(_mm512_mul_ps(dots, _mm512_set1_ps(query.scale)), scales);
+        let reach = _mm512_mul_ps(errors, _mm512_set1_ps(query.reach));
+        _mm512_add_ps(_mm512_add_ps(similarities, reach), _mm512_set1_ps(query.slack))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn load(quad: &Quad) -> __m512i {
+        // SAFETY: `quad` is 64 bytes, and the load asks for no alignment.
+        unsafe { _mm512_loadu_si512(quad.as_ptr().cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn load_singles(lanes: &Lanes) -> __m512 {
+        // SAFETY: `lanes` is 64 bytes, and the load asks for no alignment.
+        unsafe { _mm512_loadu_ps(lanes.as_ptr()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn store(lanes: &mut Lanes, values: __m512) {
+        // SAFETY: `lanes` is 64 bytes, and the store asks for no alignment.
+        unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), values) }
     }
 }
 
@@ -381,7 +531,7 @@ mod tests {
         ) {
             // Scales and errors of rows of length 1, whatever the codes.
             let tags: Vec<[u32; LANES]> = tags.iter().map(|tags| tags.map(|tag| {
-                0x3c00_0000 | u32::from(tag) << 8 | 0x3b00 | u32::from(tag & 0xff)
+                0x3c00_3b00 + (u32::from(tag) & 0xff) * 0x1_0000 + (u32::from(tag) >> 8)
             })).collect();
             let mut query = Query::new();
             prop_assert!(query.take(&embedding));
@@ -391,6 +541,12 @@ mod tests {
                 instructions.cells(&query, blocks, 2, &mut cells);
                 instructions.bounds(&query, blocks, &mut bounds);
                 let count = instructions.count_from(&bounds, 0.01);
+                let mut masks = [0; 5];
+                instructions.between(&bounds, 0.0, 0.02, &mut masks);
+                for (bounds, mask) in bounds.iter().zip(masks) {
+                    let is_set = |lane: usize| mask >> lane & 1 == 1;
+                    assert!((0..LANES).all(|lane| is_set(lane) == (0.0..0.02).contains(&bounds[lane])));
+                }
                 (cells.map(|cell| cell.map(f32::to_bits)), bounds.map(|bound| bound.map(f32::to_bits)), count)
             };
             let expected = run(Instructions::Baseline);

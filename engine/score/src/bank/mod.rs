@@ -28,6 +28,7 @@ pub mod case;
 pub mod config;
 
 mod ages;
+mod amount;
 mod column;
 mod embeddings;
 mod half;
@@ -554,14 +555,10 @@ fn check(case: &Case<'_>) -> Result<(), Refusal> {
     if !case.weight.is_finite() || case.weight < 0.0 {
         return Err(Refusal::Weight(case.weight));
     }
-    if case.embedding.iter().any(|value| !value.is_finite()) {
+    let length = amount::length_of_singles(case.embedding);
+    if !length.is_finite() {
         return Err(Refusal::NotFinite);
     }
-    let squares = case
-        .embedding
-        .iter()
-        .map(|&value| f64::from(value) * f64::from(value));
-    let length = squares.sum::<f64>().sqrt();
     if (length - 1.0).abs() > LENGTH_TOLERANCE {
         return Err(Refusal::Length(length as f32));
     }

@@ -15,19 +15,26 @@
 //! Invariant: the outcome is that of comparing and sorting all places, whatever the machine.
 
 use super::embeddings::{Candidate, Embeddings};
-use super::kernel::{Blocks, Instructions, LANES, Lanes, Query};
+use super::kernel::{Blocks, Instructions, LANES, Lanes, Query, raise};
 
 /// Blocks in a group at most: what is scanned again for one place that might be near.
 const GROUP_MAX: usize = 16;
 
-/// A bank of so many blocks has groups of one; more and they double, up to [`GROUP_MAX`].
-const GROUPS_MIN: usize = 128;
+/// Up to twice so many blocks, each is a group of its own, and its cell the bounds of its places. With more, groups
+/// double, up to [`GROUP_MAX`].
+const GROUPS_MIN: usize = 1024;
+
+/// Groups that are looked through together.
+const GROUPS_TOGETHER: usize = 64;
 
 /// The floor is looked for among so many cells times sixteen, or as many as are asked for.
 const FLOOR_CELLS_MIN: usize = 64;
 
-/// Halvings of the range of bounds in which the floor is looked for.
+/// Halvings of the range of bounds in which the floor is looked for, at most.
 const FLOOR_STEPS: usize = 14;
+
+/// One in so many more than asked for is near enough.
+const FLOOR_NEAR: usize = 8;
 
 /// What a search needs besides the embeddings; none of it is state.
 #[derive(Clone, Debug)]
@@ -97,14 +104,18 @@ impl Search {
         let groups = scan.groups();
         self.cells.resize(groups, [0.0; LANES]);
         let last = groups - 1;
+        if scan.group == 1 {
+            self.instructions
+                .bounds(&self.query, scan.blocks, &mut self.cells);
+            mask(&mut self.cells[last..], scan.len - last * LANES);
+            return;
+        }
         let whole = scan.group(0..last);
         self.instructions
             .cells(&self.query, whole, scan.group, &mut self.cells[..last]);
         let mut highest = [f32::NEG_INFINITY; LANES];
         for bounds in self.bounds_of(scan, last) {
-            for (most, &bound) in highest.iter_mut().zip(bounds) {
-                *most = most.max(bound);
-            }
+            raise(&mut highest, bounds);
         }
         self.cells[last] = highest;
     }
@@ -114,10 +125,7 @@ impl Search {
         let blocks = scan.group(group..group + 1);
         let bounds = &mut self.bounds[..blocks.tags.len()];
         self.instructions.bounds(&self.query, blocks, bounds);
-        let rows = scan.len - group * scan.group * LANES;
-        if let Some(absent) = bounds.as_flattened_mut().get_mut(rows..) {
-            absent.fill(f32::NEG_INFINITY);
-        }
+        mask(bounds, scan.len - group * scan.group * LANES);
         bounds
     }
 
@@ -128,18 +136,11 @@ impl Search {
         for cells in self.cells.chunks(cells) {
             let mut highest = [f32::NEG_INFINITY; LANES];
             for cell in cells {
-                for (most, &bound) in highest.iter_mut().zip(cell) {
-                    *most = if bound > *most { bound } else { *most };
-                }
+                raise(&mut highest, cell);
             }
             self.folded.push(highest);
         }
-        let bounds = self.folded.as_flattened();
-        let mut high = bounds
-            .iter()
-            .fold(f32::NEG_INFINITY, |most, &bound| most.max(bound));
-        let are_there = bounds.iter().filter(|&&bound| bound > f32::NEG_INFINITY);
-        let mut low = are_there.fold(f32::INFINITY, |least, &bound| least.min(bound));
+        let (mut low, mut high) = self.range_of_folded();
         if self.instructions.count_from(&self.folded, low) < count {
             return f32::NEG_INFINITY;
         }
@@ -151,42 +152,75 @@ impl Search {
             } else {
                 low = middle;
             }
-            if reached == count {
+            if (count..=count + count / FLOOR_NEAR).contains(&reached) {
                 break;
             }
         }
         low
     }
 
+    /// The lowest and the highest of the folded cells, without those that no row is in.
+    fn range_of_folded(&self) -> (f32, f32) {
+        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        for cell in &self.folded {
+            for ((low, high), &bound) in low.iter_mut().zip(&mut high).zip(cell) {
+                let is_lower = (bound < *low) & (bound > f32::NEG_INFINITY);
+                *low = if is_lower { bound } else { *low };
+                *high = if bound > *high { bound } else { *high };
+            }
+        }
+        let low = low.into_iter().fold(f32::INFINITY, f32::min);
+        (low, high.into_iter().fold(f32::NEG_INFINITY, f32::max))
+    }
+
     /// Adds the places whose bound is at least `low` and below `high`.
     fn pick(&mut self, scan: &Scan<'_>, low: f32, high: f32) {
-        for group in 0..self.cells.len() {
-            let is_near = self.cells[group]
-                .iter()
-                .fold(false, |is_near, &bound| is_near | (bound >= low));
-            if !is_near {
+        let low = low.max(f32::MIN); // Not those that no row has.
+        let mut near = [0; GROUPS_TOGETHER];
+        for first in (0..self.cells.len()).step_by(GROUPS_TOGETHER) {
+            let end = self.cells.len().min(first + GROUPS_TOGETHER);
+            let cells = &self.cells[first..end];
+            if scan.group == 1 {
+                self.instructions.between(cells, low, high, &mut near);
+                self.add(first, &near[..end - first]);
                 continue;
             }
-            let first = (group * scan.group * LANES) as u32;
-            self.bounds_of(scan, group);
-            let blocks = scan.group(group..group + 1).tags.len();
-            let bounds = self.bounds[..blocks].as_flattened();
-            for (&bound, place) in bounds.iter().zip(first..) {
-                if bound >= low && bound < high && bound > f32::NEG_INFINITY {
-                    scan.embeddings.prefetch(place as usize);
-                    self.candidates.push(Candidate {
-                        place,
-                        similarity: 0.0,
-                    });
-                }
+            self.instructions.between(cells, low, f32::INFINITY, &mut near);
+            for (group, _) in (first..end).zip(near).filter(|(_, near)| *near != 0) {
+                let blocks = self.bounds_of(scan, group).len();
+                let mut near = [0; GROUP_MAX];
+                self.instructions
+                    .between(&self.bounds[..blocks], low, high, &mut near);
+                self.add(group * scan.group, &near[..blocks]);
+            }
+        }
+    }
+
+    /// Adds the places of blocks from `first` on, as many as there are masks, a bit for each lane.
+    fn add(&mut self, first: usize, near: &[u16]) {
+        for (block, &near) in (first..).zip(near) {
+            let mut near = near;
+            while near != 0 {
+                let place = block * LANES + near.trailing_zeros() as usize;
+                self.candidates.push(Candidate {
+                    place: place as u32,
+                    similarity: 0.0,
+                });
+                near &= near - 1;
             }
         }
     }
 }
 
+/// Puts the bounds from `rows` on below everything: no row has these places.
+fn mask(bounds: &mut [Lanes], rows: usize) {
+    if let Some(absent) = bounds.as_flattened_mut().get_mut(rows..) {
+        absent.fill(f32::NEG_INFINITY);
+    }
+}
+
 /// The places of one search, in groups of blocks.
 struct Scan<'a> {
-    embeddings: &'a Embeddings,
     blocks: Blocks<'a>,
     quads: usize,
     len: usize,
@@ -199,7 +233,6 @@ impl<'a> Scan<'a> {
         let quads = embeddings.quads();
         let group = (blocks / GROUPS_MIN).clamp(1, GROUP_MAX);
         Self {
-            embeddings,
             blocks: Blocks {
                 codes: &embeddings.codes()[..blocks * quads],
                 tags: &embeddings.tags()[..blocks],
