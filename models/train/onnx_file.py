@@ -84,7 +84,7 @@ def encoder(mean, scale, clip, layers):
 
 
 def bank(embeddings, weights, labels, names):
-    """The bytes of bank.bin; see engine/score/src/bank.rs for the format."""
+    """The bytes of bank.bin; see engine/score/src/bank/start.rs for the format."""
     rows, dimensions = embeddings.shape
     out = b"PNBANK01" + struct.pack("<II", rows, dimensions)
     out += embeddings.astype("<f4").tobytes() + weights.astype("<f4").tobytes()

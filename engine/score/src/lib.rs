@@ -7,11 +7,11 @@
 //!                    Encoder (ONNX Runtime or native) ──embedding──▶ Bank ──neighbours──▶ vote
 //! ```
 //!
-//! Start at [`agent`]; [`scorer`] holds the way from a vector to a score; [`manifest`] describes a model's
-//! folder; [`library`] finds and checks the inference library.
+//! Start at [`agent`]; [`scorer`] holds the way from a vector to a score; [`bank`] the cases; [`manifest`] describes a
+//! model's folder; [`library`] finds and checks the inference library.
 //!
-//! Invariant: a score is a function of the vector and the model alone, and each event is encoded by itself,
-//! so it is the same bits in whichever batch the event lands.
+//! Invariant: a score is a function of the vector, the model and the cases that are in the bank, and each event is
+//! encoded by itself, so it is the same bits in whichever batch the event lands.
 
 pub mod agent;
 pub mod config;

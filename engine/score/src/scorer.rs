@@ -80,7 +80,8 @@ impl Scorer {
         }
         let manifest = &model.manifest;
         let (features, dimensions) = (manifest.features.len(), manifest.encoder.dimensions);
-        let bank = read_bank(&model)?;
+        let mut bank = read_bank(&model)?;
+        bank.prefault();
         let oracle = NativeEncoder::load(&model)?;
         let mut scorer = Self {
             encoder: Encoder::load(config, &model)?,
@@ -133,6 +134,11 @@ impl Scorer {
     /// The bank.
     pub fn bank(&self) -> &Bank {
         &self.bank
+    }
+
+    /// The bank, for labels: what is inserted, relabelled or removed is seen by the next [`Self::score`].
+    pub fn bank_mut(&mut self) -> &mut Bank {
+        &mut self.bank
     }
 
     /// Scores one vector. `scored_ns` is left 0.

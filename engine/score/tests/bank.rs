@@ -455,6 +455,7 @@ fn search_is_exact_at_every_size() {
         }
     }
     check_exact(70_000, 128, Precision::F32, 64);
+    check_exact(300_000, 4, Precision::F16, 10);
 }
 
 fn case<'a>(name: &str, embedding: &'a [f32]) -> Case<'a> {

@@ -8,8 +8,8 @@
 //!      ▲ id ─▶ index   entity ─▶ kin   class ─▶ lists   event time ─▶ ages
 //! ```
 //!
-//! Start at [`Bank`]. [`config`] says what can be set; [`case`] what a row keeps; [`embeddings`], [`kernel`] and
-//! [`search`] find the nearest; [`index`], [`kin`] and [`ages`] find who leaves; [`start`] reads a model's bank.
+//! Start at [`Bank`]. [`config`] says what can be set; [`case`] what a case is; `embeddings`, `kernel` and `search`
+//! find the nearest; `index`, `kin` and `ages` find who leaves; `start` reads a model's bank; `tally` counts.
 //!
 //! One writer owns it. All memory is reserved at start and none is taken later. A row keeps its number while its case
 //! is there; embeddings stand without gaps, so one of them moves when another goes.
@@ -18,7 +18,7 @@
 //! of two equally similar cases the one with the lower sequence is nearer. So what is found depends on which cases are
 //! there and in which order their labels came, not on who was evicted before or on the machine.
 //!
-//! An approximate index beyond some size would stand beside [`search`]: rows keep their numbers, [`Bank::embedding`]
+//! An approximate index beyond some size would stand beside `search`: rows keep their numbers, [`Bank::embedding`]
 //! reads them, and the exact search stays for what the index does not know yet.
 //!
 //! Invariant: the same configuration and the same operations give the same bytes of state and the same neighbours, on
@@ -38,8 +38,6 @@ mod kin;
 mod search;
 mod start;
 mod tally;
-
-use std::fmt;
 
 use pinion_runtime::state::{Region, RegionMut, State};
 use pinion_schemas::ids::Id;
@@ -92,27 +90,20 @@ impl Inserted {
 }
 
 /// Why a case was not inserted. The bank is as before, but for one count.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The id is [`Id::NONE`].
+    #[error("no id")]
     NoId,
     /// The weight is negative or not finite.
+    #[error("a weight of {0}, expected 0 or more")]
     Weight(f32),
     /// A value of the embedding is not finite.
+    #[error("an embedding that is not finite")]
     NotFinite,
     /// The embedding is of another length than 1, to within [`LENGTH_TOLERANCE`].
+    #[error("an embedding of length {0}, expected 1")]
     Length(f32),
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoId => write!(formatter, "no id"),
-            Self::Weight(weight) => write!(formatter, "a weight of {weight}, expected 0 or more"),
-            Self::NotFinite => write!(formatter, "an embedding that is not finite"),
-            Self::Length(length) => write!(formatter, "an embedding of length {length}, expected 1"),
-        }
-    }
 }
 
 /// What became of a label that was given anew.
@@ -194,6 +185,7 @@ impl Bank {
         self.kin.buckets.prefault();
         self.ages.heap.prefault();
         self.embeddings.prefault();
+        self.search.prefault();
     }
 
     /// Memory at most, without the search's own (about 10 bytes per row). Unit: bytes.
@@ -563,4 +555,66 @@ fn check(case: &Case<'_>) -> Result<(), Refusal> {
         return Err(Refusal::Length(length as f32));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::Instructions;
+
+    /// A bank of `rows` in clusters, without two alike.
+    fn bank(rows: u32) -> Bank {
+        let config = BankConfig {
+            rows_max: rows,
+            ..BankConfig::default()
+        };
+        let mut bank = Bank::new(&config, 20).unwrap();
+        for row in 0..rows {
+            bank.insert(&Case {
+                id: Id::new(&row.to_string()).unwrap(),
+                entity: 0,
+                label: Label::Genuine,
+                weight: 1.0,
+                event_ns: 0,
+                embedding: &direction(row),
+            })
+            .unwrap();
+        }
+        bank
+    }
+
+    fn direction(number: u32) -> [f32; 20] {
+        let cluster = f64::from(number % 13);
+        let turn = 0.5 + cluster + f64::from(number) * 1e-4;
+        let values: [f64; 20] = std::array::from_fn(|dimension| (turn * (1.0 + dimension as f64)).sin());
+        let length = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        values.map(|value| (value / length) as f32)
+    }
+
+    #[test]
+    fn search_is_the_same_with_all_instructions() {
+        let instructions = Instructions::all();
+        for rows in [1, 15, 16, 17, 1_000, 40_000] {
+            let mut bank = bank(rows);
+            for query in [3, 77, rows + 1] {
+                for count in [1, 10, 200] {
+                    let found = instructions.iter().map(|&instructions| {
+                        bank.search.instructions = instructions;
+                        let mut nearest = vec![Neighbour::default(); count];
+                        let found = bank.search(&direction(query), &mut nearest);
+                        nearest.truncate(found);
+                        nearest
+                            .iter()
+                            .map(|near| (near.row, near.similarity.to_bits()))
+                            .collect::<Vec<_>>()
+                    });
+                    let found: Vec<_> = found.collect();
+                    assert!(
+                        found.iter().all(|other| *other == found[0]),
+                        "{rows} rows, {count} nearest"
+                    );
+                }
+            }
+        }
+    }
 }

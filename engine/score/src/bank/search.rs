@@ -61,6 +61,17 @@ impl Search {
         }
     }
 
+    /// Has all memory there.
+    pub(super) fn prefault(&mut self) {
+        let nowhere = Candidate {
+            place: 0,
+            similarity: 0.0,
+        };
+        self.candidates.resize(self.candidates.capacity(), nowhere);
+        self.cells.resize(self.cells.capacity(), [0.0; LANES]);
+        self.folded.resize(self.folded.capacity(), [0.0; LANES]);
+    }
+
     /// The `count` nearest of the places `0..len`, nearest first; of equal ones the lower `sequence` first. None if
     /// the embedding is no direction.
     pub(super) fn run(
