@@ -159,9 +159,9 @@ fn search(rows: usize) {
         .collect();
     let rivals = RefCell::new(Rivals::start(&vectors, &queries, &banks[0].1));
     drop(vectors);
+    let names: Vec<String> = rivals.borrow().recall.keys().cloned().collect();
     for count in [NEAREST, 64] {
         let mut bench = Bench::new(format!("bank/search_{rows}_top_{count}"));
-        let names: Vec<String> = rivals.borrow().recall.keys().cloned().collect();
         for name in names
             .iter()
             .filter(|name| count == NEAREST || *name == "faiss_flat")
@@ -219,7 +219,7 @@ fn table(lines: &[Line], recall: impl Fn(&str) -> Option<f64>) {
     for line in lines {
         let recall = recall(&line.case).map_or(String::new(), |recall| format!("{recall:.4}"));
         eprintln!(
-            "  {:<26} {:>14.1} {:>12.1} {:>12.3} {recall:>10}",
+            "  {:<26} {:>14.2} {:>12.2} {:>12.3} {recall:>10}",
             line.case,
             line.median_ns / 1e3,
             line.min_ns / 1e3,
@@ -230,10 +230,9 @@ fn table(lines: &[Line], recall: impl Fn(&str) -> Option<f64>) {
 }
 
 fn insert(rows: usize) {
-    let mut bench = Bench::new(format!("bank/insert_{rows}"));
-    let mut clustered = Clustered::new(8);
-    let vectors = clustered.vectors(rows);
+    let vectors = Clustered::new(8).vectors(rows);
     let ids: Vec<Id> = (0..4 * rows).map(id).collect();
+    let mut bench = Bench::new(format!("bank/insert_{rows}"));
     for (name, precision) in PRECISIONS {
         let (ids, vectors) = (&ids, &vectors);
         bench.timed_case(&format!("into_empty_{name}"), rows as u64, move || {

@@ -57,8 +57,10 @@ const ROW_LENGTH_MAX: f64 = 1.1;
 #[derive(Clone, Debug)]
 pub(super) struct Query {
     quads: usize,
-    /// Four high bytes to a number, the first one lowest.
+    /// Four high bytes to a number, the first one lowest; for VNNI, as the low bytes.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     high: [i32; QUADS_MAX],
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     low: [i32; QUADS_MAX],
     parts: [[i16; QUAD]; QUADS_MAX],
     /// What [`ZERO_CODE`] adds to every dot.

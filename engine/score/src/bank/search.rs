@@ -103,10 +103,14 @@ impl Search {
         }
         self.candidates
             .retain(|candidate| candidate.similarity >= reached);
-        self.candidates.sort_unstable_by(|a, b| {
+        let order = |a: &Candidate, b: &Candidate| {
             let by_similarity = b.similarity.total_cmp(&a.similarity);
             by_similarity.then_with(|| sequence(a.place).cmp(&sequence(b.place)))
-        });
+        };
+        if self.candidates.len() > count {
+            self.candidates.select_nth_unstable_by(count - 1, order);
+        }
+        self.candidates[..count].sort_unstable_by(order);
         &self.candidates[..count]
     }
 
