@@ -34,6 +34,8 @@ const PRECISIONS: [(&str, Precision); 3] = [
     ("f16", Precision::F16),
     ("int8", Precision::Int8),
 ];
+/// Bytes that a search scans of each row: one per value, and its scale and error.
+const SCANNED_LEN: usize = DIMENSIONS + 4;
 /// Beyond this many rows approximate rivals are built only when asked for.
 const APPROXIMATE_ROWS_MAX: usize = 100_000;
 
@@ -159,6 +161,7 @@ fn search(rows: usize) {
         .collect();
     let rivals = RefCell::new(Rivals::start(&vectors, &queries, &banks[0].1));
     drop(vectors);
+    let queries_len = queries.len();
     let names: Vec<String> = rivals.borrow().recall.keys().cloned().collect();
     for count in [NEAREST, 64] {
         let mut bench = Bench::new(format!("bank/search_{rows}_top_{count}"));
@@ -181,12 +184,29 @@ fn search(rows: usize) {
                 }
             });
         }
+        let floor = vec![1_u64; rows * SCANNED_LEN / size_of::<u64>()];
+        bench.case("reading_the_scanned_bytes", queries.len() as u64, move || {
+            for _ in 0..queries_len {
+                black_box(read(&floor));
+            }
+        });
         let lines = bench.finish(if rows > APPROXIMATE_ROWS_MAX { 5 } else { 15 });
         table(&lines, |case| {
             let ours = case.strip_prefix("exact_").and_then(|name| recalls.get(name));
             ours.or(rivals.borrow().recall.get(case)).copied()
         });
     }
+}
+
+/// What no scan can be faster than: one pass over memory.
+fn read(words: &[u64]) -> u64 {
+    let mut sums = [0; 64];
+    for words in words.as_chunks::<64>().0 {
+        for (sum, word) in sums.iter_mut().zip(words) {
+            *sum ^= word;
+        }
+    }
+    sums.iter().fold(0, |all, sum| all ^ sum)
 }
 
 /// Share of the neighbours by the first bank that the second one finds.
