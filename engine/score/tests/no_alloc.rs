@@ -97,7 +97,9 @@ fn bank_takes_no_memory_after_start() {
         ..BankConfig::default()
     };
     let mut bank = Bank::new(&config, 4).unwrap();
+    let mut copy = bank.clone();
     assert_eq!(heap_calls_of_1000_cases(&mut bank), 0);
+    assert_eq!(heap_calls_of_1000_cases(&mut copy), 0);
     let tally = bank.tally();
     assert!(
         tally.evicted_age > 0 && tally.relabelled > 0 && tally.removed > 0,

@@ -37,8 +37,9 @@ const FLOOR_STEPS: usize = 14;
 const FLOOR_NEAR: usize = 8;
 
 /// What a search needs besides the embeddings; none of it is state.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Search {
+    rows_max: u32,
     pub(super) instructions: Instructions,
     query: Query,
     cells: Vec<Lanes>,
@@ -47,11 +48,19 @@ pub(super) struct Search {
     candidates: Vec<Candidate>,
 }
 
+impl Clone for Search {
+    /// Another one of the same size: the copy of a list would have no room to grow.
+    fn clone(&self) -> Self {
+        Self::new(self.rows_max)
+    }
+}
+
 impl Search {
     pub(super) fn new(rows_max: u32) -> Self {
         let blocks = (rows_max as usize).div_ceil(LANES);
         let groups = blocks.div_ceil(GROUP_MAX).max(blocks.min(2 * GROUPS_MIN));
         Self {
+            rows_max,
             instructions: Instructions::find(),
             query: Query::new(),
             cells: Vec::with_capacity(groups),
