@@ -20,7 +20,7 @@ use pinion_node::replica::{Replica, ReplicaError};
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::{DecisionRecord, FEATURES_MAX, PaymentRecord, Score, payment_kind};
 use pinion_schemas::wire::Lane;
-use pinion_score::scorer::Case;
+use pinion_score::scorer::NearCase;
 use pinion_score::{ScoreError, Scorer};
 
 use crate::export::ExportError;
@@ -99,7 +99,7 @@ pub struct Explained {
     /// What the configured model says of it.
     pub score: Score,
     /// The nearest cases, nearest first.
-    pub cases: Vec<Case>,
+    pub cases: Vec<NearCase>,
     /// How far each feature of the model is from its mean in training. Unit: standard deviations.
     pub deviations: Vec<f32>,
     /// Name and version of the model.

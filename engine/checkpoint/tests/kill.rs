@@ -148,7 +148,8 @@ fn check_killed_opener(backend: Backend) {
         let when = When::AfterReport(Duration::from_micros(mix(round) % 60_000));
         run_and_kill("killed_while_it_opens_nothing_is_lost", dir.path(), backend, when);
         let (sequence, outcome) = check_whole(&config, &format!("round {round}"));
-        assert_eq!((sequence, outcome.refused.len()), (40, 0), "round {round}");
+        let found = (sequence, outcome.refused.len());
+        assert_eq!(found, (40, 0), "{backend:?}, round {round}: {outcome:?}");
     }
 }
 

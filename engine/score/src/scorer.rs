@@ -30,7 +30,7 @@ const SHARE_MARGIN: f64 = 1e-3;
 
 /// A case of the bank that a payment resembled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Case {
+pub struct NearCase {
     /// The transaction that it was.
     pub name: Id,
     /// What it turned out to be.
@@ -111,10 +111,10 @@ impl Scorer {
     }
 
     /// The cases that a score names, nearest first.
-    pub fn cases<'a>(&'a self, score: &'a Score) -> impl Iterator<Item = Case> + 'a {
+    pub fn cases<'a>(&'a self, score: &'a Score) -> impl Iterator<Item = NearCase> + 'a {
         let named = usize::from(score.neighbour_count);
         let rows = score.neighbour_rows.iter().zip(score.similarities);
-        rows.take(named).map(|(&row, similarity)| Case {
+        rows.take(named).map(|(&row, similarity)| NearCase {
             name: self.bank.name(row),
             is_fraud: self.bank.is_fraud(row),
             weight: self.bank.weight(row),
