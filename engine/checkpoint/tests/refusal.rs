@@ -185,6 +185,15 @@ fn anything_in_the_place_of_a_store_is_survived() {
 }
 
 #[test]
+fn summary_that_sled_did_not_finish_is_no_damage() {
+    let (_dir, config) = with_checkpoint(Backend::Sled, 4);
+    // As a process leaves it that is killed while it opens.
+    fs::write(config.dir.join("sled/snap.00000000FFFFFFFF.generating"), b"torn").unwrap();
+    let (model, outcome) = restore(&config, NO_LIMITS);
+    assert_eq!((model.sequence, outcome.refused), (4, vec![]));
+}
+
+#[test]
 fn file_in_the_place_of_the_directory_is_moved_aside() {
     for backend in BACKENDS {
         let dir = tempfile::tempdir().unwrap();

@@ -9,9 +9,14 @@
 //! sled's own flush writes to the page cache and asks for write-back; it does not reach the platter. So this module
 //! syncs the file that holds the log itself. All other files of sled can be missing or old: it makes them anew.
 //!
+//! Opening, sled writes a summary of its log to `snap.N.generating` and renames it to `snap.N`. Killed in between, it
+//! takes the torn file for its newest summary at the next open and refuses the whole database. So such files are
+//! removed before: what they would say stands in the log.
+//!
 //! Invariant: a batch is in the log before its flush returns, and the log is durable before [`Store::write`] does.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +33,9 @@ const LOG_NAME: &str = "db";
 /// The file of sled that holds the size of its segments; written once.
 const SETTINGS_NAME: &str = "conf";
 
+/// Ends the name of a summary that is being written.
+const UNFINISHED_SUFFIX: &str = ".generating";
+
 /// Pages and manifest in a sled database. Dropped: closed, its lock is given back.
 pub struct SledStore {
     db: Db,
@@ -42,6 +50,8 @@ pub struct SledStore {
 impl SledStore {
     /// Opens the database, or makes an empty one.
     pub fn open(place: &Place) -> Result<Self, StoreError> {
+        remove_unfinished(&place.dir)
+            .map_err(|source| StoreError::of_io(&place.dir, "remove unfinished files", source))?;
         let config = sled::Config::new()
             .path(&place.dir)
             .flush_every_ms(None)
@@ -110,6 +120,24 @@ impl Store for SledStore {
         self.db.flush().map_err(sled_error(&self.dir, "flush"))?;
         self.sync()
     }
+}
+
+/// Removes the summaries that were being written when the last process ended. A database in use is left alone.
+fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    let log = match File::open(dir.join(LOG_NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        log => log?,
+    };
+    if log.try_lock().is_err() {
+        return Ok(());
+    }
+    for item in fs::read_dir(dir)? {
+        let path = item?.path();
+        if path.to_string_lossy().ends_with(UNFINISHED_SUFFIX) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn key_of(id: PageId) -> [u8; 9] {
