@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pinion_node::bus::{AeronC, Connect};
 use pinion_node::{Config, Engine};
+use pinion_publish::WhenUnheard;
 use pinion_schemas::encode::{BookLevelEvent, Encoder, Event, Stamp, TransactionEvent};
 use pinion_schemas::ids::Id;
 use pinion_schemas::wire::{BookAction, Channel, Limits, Side};
@@ -32,6 +33,8 @@ fn config(name: &str, folder: &Path) -> Config {
         table.ids_max = 4096;
     }
     config.journal.segment_len = 4 << 20;
+    // A listener may be connected a moment before the publication knows of it.
+    config.publish.when_unheard = WhenUnheard::Wait;
     config
 }
 
