@@ -7,7 +7,7 @@
 //! ```
 //!
 //! It runs on a core that does not spin, in short slices; what a checkpoint changes is copied, and written by a thread
-//! of the idle class ([`crate::writing`]). What it cannot do is counted and told; the engine goes on.
+//! of the idle class (`writing.rs`). What it cannot do is counted and told; the engine goes on.
 //!
 //! Invariant: a checkpoint is written only of a replica that stands at a mark of publish, and never while the
 //! payment module is quarantined, for a restart must meet the panic again.
