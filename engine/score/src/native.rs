@@ -1,8 +1,11 @@
 //! The encoder as own loops over the weights of the ONNX file.
 //!
 //! ```text
-//!   x ─ clip((x − mean) · scale) ─ [dense + relu] × layers ─ dense ─ z / √(Σz² + 1e−12)
+//!   x ─ repeat ─ clip((x − mean) · scale) ─ [dense + relu] × layers ─ dense ─ z / √(Σz² + 1e−12)
 //! ```
+//!
+//! `repeat`, if it is there, has one row of zeros and a single 1 for each column: the feature that the column is made
+//! of. A feature may so be cut into ramps, each of which says how much of a piece between two values it has passed.
 //!
 //! Reads the initialisers that `models/train` names `mean`, `scale`, `clip_min`, `clip_max`, `weight_0`,
 //! `bias_0`, `weight_1`, … from the file; weights are stored `[outputs, inputs]`. Serves machines without
@@ -19,18 +22,30 @@ use crate::manifest::ModelFolder;
 /// Added under the root of the length, as in the graph.
 const LENGTH_EPSILON: f32 = 1e-12;
 
+/// Least standard deviation of a feature.
+const SPREAD_MIN: f64 = 1e-6;
+
 /// Outputs are computed this many at a time, so that the compiler can use vector registers without
 /// changing the order of any sum.
 const LANES: usize = 16;
 
 /// The weights and the buffers between layers.
 pub struct NativeEncoder {
+    columns: Columns,
+    centre: Vec<f32>,
+    spread: Vec<f32>,
+    layers: Vec<Layer>,
+    buffers: [Vec<f32>; 2],
+}
+
+/// What goes into the first layer.
+struct Columns {
+    /// The feature that each is made of.
+    source: Vec<usize>,
     mean: Vec<f32>,
     scale: Vec<f32>,
     clip_min: f32,
     clip_max: f32,
-    layers: Vec<Layer>,
-    buffers: [Vec<f32>; 2],
 }
 
 /// A dense layer, its weights in blocks of [`LANES`] outputs: `weights[block][input][lane]`.
@@ -76,8 +91,12 @@ impl NativeEncoder {
             }
             Ok(found.clone())
         };
+        let source = match tensors.get("repeat") {
+            Some(repeat) => sources(repeat, features)?,
+            None => (0..features).collect(),
+        };
         let mut layers = Vec::new();
-        let mut inputs = features;
+        let mut inputs = source.len();
         while let Some(bias) = tensors.get(&format!("bias_{}", layers.len())) {
             let index = layers.len();
             let weights = take(&format!("weight_{index}"), inputs * bias.len())?;
@@ -99,27 +118,42 @@ impl NativeEncoder {
             .map(|layer| layer.outputs.max(layer.inputs))
             .max()
             .unwrap_or(0);
-        Ok(Self {
-            mean: take("mean", features)?,
-            scale: take("scale", features)?,
+        let columns = Columns {
+            mean: take("mean", source.len())?,
+            scale: take("scale", source.len())?,
             clip_min: take("clip_min", 1)?[0],
             clip_max: take("clip_max", 1)?[0],
+            source,
+        };
+        let (centre, spread) = columns.normalisation(features);
+        Ok(Self {
+            columns,
+            centre,
+            spread,
             layers,
             buffers: [vec![0.0; widest], vec![0.0; widest]],
         })
     }
 
-    /// Mean of each feature in training, and one over its standard deviation.
+    /// Mean of each feature in training, and one over its standard deviation; of a feature in ramps, of the values
+    /// between which they lie, which are quantiles.
     pub fn normalisation(&self) -> (&[f32], &[f32]) {
-        (&self.mean, &self.scale)
+        (&self.centre, &self.spread)
     }
 
     /// See [`crate::encoder::Encoder::encode`].
     pub fn encode(&mut self, features: &[f32], embedding: &mut [f32]) {
         let [from, to] = &mut self.buffers;
-        for (index, out) in from[..features.len()].iter_mut().enumerate() {
-            let value = (features[index] - self.mean[index]) * self.scale[index];
-            *out = value.clamp(self.clip_min, self.clip_max);
+        let Columns {
+            source,
+            mean,
+            scale,
+            clip_min,
+            clip_max,
+        } = &self.columns;
+        let inputs = source.iter().zip(mean).zip(scale);
+        for (out, ((&feature, mean), scale)) in from.iter_mut().zip(inputs) {
+            *out = ((features[feature] - mean) * scale).clamp(*clip_min, *clip_max);
         }
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
@@ -132,6 +166,54 @@ impl NativeEncoder {
             *out = value / length;
         }
     }
+}
+
+impl Columns {
+    /// Centre of each feature, and one over its spread.
+    fn normalisation(&self, features: usize) -> (Vec<f32>, Vec<f32>) {
+        let of = |feature: usize| {
+            let columns = (0..self.source.len()).filter(|&column| self.source[column] == feature);
+            let columns: Vec<usize> = columns.collect();
+            if let [column] = *columns {
+                return (self.mean[column], self.scale[column]);
+            }
+            let ends = columns
+                .last()
+                .map(|&last| self.mean[last] + 1.0 / self.scale[last]);
+            let values: Vec<f64> = columns
+                .iter()
+                .map(|&column| self.mean[column])
+                .chain(ends)
+                .map(f64::from)
+                .collect();
+            let count = values.len().max(1) as f64;
+            let centre = values.iter().sum::<f64>() / count;
+            let variance = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / count;
+            (centre as f32, (1.0 / variance.sqrt().max(SPREAD_MIN)) as f32)
+        };
+        (0..features).map(of).unzip()
+    }
+}
+
+/// The feature of each column.
+fn sources(repeat: &[f32], features: usize) -> Result<Vec<usize>, String> {
+    let rows = repeat.chunks_exact(features);
+    if !rows.remainder().is_empty() {
+        let found = repeat.len();
+        return Err(format!(
+            "initialiser repeat has {found} values, expected a multiple of {features}"
+        ));
+    }
+    let source = |(column, row): (usize, &[f32])| {
+        let mut ones = (0..features).filter(|&feature| row[feature] != 0.0);
+        match (ones.next(), ones.next()) {
+            (Some(feature), None) if row[feature] == 1.0 => Ok(feature),
+            _ => Err(format!(
+                "initialiser repeat, column {column}: expected zeros and a single 1"
+            )),
+        }
+    };
+    rows.enumerate().map(source).collect()
 }
 
 impl Layer {
@@ -266,6 +348,20 @@ mod tests {
         #[test]
         fn prop_any_bytes_are_refused_or_read(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
             let _ = NativeEncoder::parse(&bytes, 3, 2);
+        }
+    }
+
+    #[test]
+    fn columns_that_are_no_single_feature_are_refused() {
+        assert_eq!(sources(&[0.0, 1.0, 1.0, 0.0], 2), Ok(vec![1, 0]));
+        for (repeat, expected) in [
+            (&[0.0, 1.0, 1.0][..], "has 3 values, expected a multiple of 2"),
+            (&[0.0, 0.0], "column 0: expected zeros and a single 1"),
+            (&[0.0, 1.0, 1.0, 1.0], "column 1: expected zeros and a single 1"),
+            (&[0.0, 0.5], "column 0: expected zeros and a single 1"),
+        ] {
+            let refused = sources(repeat, 2).unwrap_err();
+            assert!(refused.contains(expected), "{refused}");
         }
     }
 

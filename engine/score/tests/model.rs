@@ -7,6 +7,7 @@ use pinion_schemas::records::FEATURES_MAX;
 use pinion_score::config::{Backend, ScoreConfig};
 use pinion_score::encoder::Encoder;
 use pinion_score::manifest::ModelFolder;
+use pinion_score::native::NativeEncoder;
 use pinion_score::{ScoreError, Scorer};
 use proptest::prelude::*;
 
@@ -62,10 +63,56 @@ fn edit(path: &Path, from: &str, to: &str) {
 
 #[test]
 fn onnx_runtime_and_own_loops_agree() {
-    let model = folder();
+    check_agreement(&folder());
+}
+
+/// A model of random weights whose features are cut into ramps.
+fn ramps() -> ModelFolder {
+    ModelFolder::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ramps")).unwrap()
+}
+
+#[test]
+fn onnx_runtime_and_own_loops_agree_on_ramps() {
+    check_agreement(&ramps());
+}
+
+#[test]
+fn features_in_ramps_have_centre_and_spread_of_their_ends() {
+    let encoder = NativeEncoder::load(&ramps()).unwrap();
+    let (centre, spread) = encoder.normalisation();
+    // Ends of the ramps: 0, 10, 50, 90; -1, 2, 4; 0, 1 as one column; 0, 100, 220, 1000 and 5000 without the first.
+    let deviation = |values: &[f32]| {
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / values.len() as f32;
+        (mean, 1.0 / variance.sqrt())
+    };
+    let ends: [&[f32]; 4] = [
+        &[0.0, 10.0, 50.0, 90.0],
+        &[-1.0, 2.0, 4.0],
+        &[],
+        &[100.0, 220.0, 1000.0, 5000.0],
+    ];
+    for (feature, ends) in ends.into_iter().enumerate() {
+        let (mean, scale) = if ends.is_empty() {
+            (0.0, 1.0)
+        } else {
+            deviation(ends)
+        };
+        assert!(
+            (centre[feature] - mean).abs() <= mean.abs() * 1e-5,
+            "{feature}: {centre:?}"
+        );
+        assert!(
+            (spread[feature] - scale).abs() <= scale * 1e-5,
+            "{feature}: {spread:?}"
+        );
+    }
+}
+
+fn check_agreement(model: &ModelFolder) {
     let (features, dimensions) = (model.manifest.features.len(), model.manifest.encoder.dimensions);
-    let onnx = RefCell::new(Encoder::load(&config(Backend::Onnx), &model).unwrap());
-    let native = RefCell::new(Encoder::load(&config(Backend::Native), &model).unwrap());
+    let onnx = RefCell::new(Encoder::load(&config(Backend::Onnx), model).unwrap());
+    let native = RefCell::new(Encoder::load(&config(Backend::Native), model).unwrap());
     let strategy = proptest::collection::vec(-100.0_f32..2_000.0, features);
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let outcome = runner.run(&strategy, |vector| {
