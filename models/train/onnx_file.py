@@ -7,6 +7,9 @@ import struct
 
 import numpy
 
+import network
+from bank import Bank
+
 FLOAT, INT64 = 1, 7
 
 
@@ -50,14 +53,21 @@ def value_info(name, columns):
     return message(1, name) + message(2, message(1, number(1, FLOAT) + message(2, shape)))
 
 
-def encoder(mean, scale, clip, layers):
-    """The bytes of: clip((x - mean) * scale), dense layers with relu between, length 1.
+def encoder(inputs, features, layers):
+    """The bytes of: clip((features @ repeat.T - mean) * scale), dense layers with relu between, length 1.
 
-    Shapes: mean and scale [features]; clip (lowest, highest); layers [(weights [outputs, inputs], bias)].
+    `inputs` is a network.Inputs; `repeat` [columns, features] has a single 1 in each row, so the product is exact,
+    and is left out where each feature is one column. `layers` is [(weights [outputs, inputs], bias)].
     """
-    initialisers = [tensor("mean", mean), tensor("scale", scale)]
-    initialisers += [tensor("clip_min", [clip[0]]), tensor("clip_max", [clip[1]])]
-    nodes = [node("Sub", ["features", "mean"], "centred"), node("Mul", ["centred", "scale"], "scaled")]
+    columns = len(inputs.source)
+    initialisers = [tensor("mean", inputs.low), tensor("scale", inputs.slope)]
+    initialisers += [tensor("clip_min", [inputs.clip[0]]), tensor("clip_max", [inputs.clip[1]])]
+    nodes, first = [], "features"
+    if columns != features or (inputs.source != numpy.arange(columns)).any():
+        initialisers.append(tensor("repeat", inputs.source[:, None] == numpy.arange(features)))
+        nodes.append(node("Gemm", ["features", "repeat"], "repeated", [("transB", 1)]))
+        first = "repeated"
+    nodes += [node("Sub", [first, "mean"], "centred"), node("Mul", ["centred", "scale"], "scaled")]
     nodes += [node("Max", ["scaled", "clip_min"], "floored"), node("Min", ["floored", "clip_max"], "hidden_0")]
     for index, (weights, bias) in enumerate(layers):
         last = index == len(layers) - 1
@@ -77,18 +87,18 @@ def encoder(mean, scale, clip, layers):
     ]
     graph = b"".join(message(1, body) for body in nodes) + message(2, "encoder")
     graph += b"".join(message(5, body) for body in initialisers)
-    graph += message(11, value_info("features", len(mean)))
+    graph += message(11, value_info("features", features))
     graph += message(12, value_info("embedding", len(layers[-1][1])))
     opset = message(1, "") + number(2, 13)
     return number(1, 8) + message(2, "pinion") + message(7, graph) + message(8, opset)
 
 
-def bank(embeddings, weights, labels, names):
+def bank(rows, names):
     """The bytes of bank.bin; see engine/score/src/bank/start.rs for the format."""
-    rows, dimensions = embeddings.shape
-    out = b"PNBANK01" + struct.pack("<II", rows, dimensions)
-    out += embeddings.astype("<f4").tobytes() + weights.astype("<f4").tobytes()
-    out += labels.astype("u1").tobytes()
+    count, dimensions = rows.embeddings.shape
+    out = b"PNBANK01" + struct.pack("<II", count, dimensions)
+    out += rows.embeddings.astype("<f4").tobytes() + rows.weights.astype("<f4").tobytes()
+    out += rows.labels.astype("u1").tobytes()
     return out + b"".join(name.encode("ascii").ljust(36, b"\0") for name in names)
 
 
@@ -117,7 +127,7 @@ def fields(body):
 
 
 def read_encoder(body):
-    """Mean, scale, clip and layers of a file that `encoder` wrote."""
+    """Inputs and layers of a file that `encoder` wrote."""
     tensors = {}
     graph = dict(fields(body))[7]
     for initialiser in (value for field, value in fields(graph) if field == 5):
@@ -129,13 +139,15 @@ def read_encoder(body):
     while f"weight_{len(layers)}" in tensors:
         layers.append((tensors[f"weight_{len(layers)}"], tensors[f"bias_{len(layers)}"]))
     clip = float(tensors["clip_min"][0]), float(tensors["clip_max"][0])
-    return tensors["mean"], tensors["scale"], clip, layers
+    mean = tensors["mean"]
+    source = tensors["repeat"].argmax(1) if "repeat" in tensors else numpy.arange(len(mean))
+    return network.Inputs(source, mean, tensors["scale"], clip), layers
 
 
 def read_bank(body):
-    """Embeddings, weights and labels of a file that `bank` wrote."""
+    """The bank of a file that `bank` wrote."""
     rows, dimensions = struct.unpack_from("<II", body, 8)
     embeddings = numpy.frombuffer(body, "<f4", rows * dimensions, 16).reshape(rows, dimensions)
     weights = numpy.frombuffer(body, "<f4", rows, 16 + 4 * rows * dimensions)
     labels = numpy.frombuffer(body, "u1", rows, 16 + 4 * rows * (dimensions + 1))
-    return embeddings, weights, labels
+    return Bank(embeddings, weights, labels.astype("f4"))
