@@ -198,7 +198,7 @@ def gradients(network, columns, targets, weights, recipe):
     """Of both losses, mixed as the recipe says, in the order of the network's parameters."""
     hidden, unit, length = network.forward(columns)
     _, d_unit, d_head = head_loss(network, unit, targets, weights)
-    d_unit = (1 - recipe.vote) * d_unit
+    d_unit, d_head = (1 - recipe.vote) * d_unit, [(1 - recipe.vote) * gradient for gradient in d_head]
     if recipe.vote > 0:
         d_unit = d_unit + recipe.vote * vote_loss(unit, targets, weights, recipe.temperature)[1]
     return [*network.backward(hidden, unit, length, d_unit.astype("f4")), *d_head]

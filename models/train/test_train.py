@@ -1,0 +1,196 @@
+"""Quick tests of the trainer: `python -m unittest discover models/train`."""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+import unittest
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import numpy
+
+import bank
+import calibration
+import data
+import metrics
+import model
+import network
+import onnx_file
+import settings
+import train
+
+
+class Metrics(unittest.TestCase):
+    def test_ranking_by_hand(self):
+        """0.9 fraud, 0.5 fraud and genuine, 0.1 genuine: of 4 pairs 3 are right and one is a tie."""
+        area, precision = metrics.ranking_metrics(numpy.array([0.9, 0.5, 0.5, 0.1]), numpy.array([1, 1, 0, 0]))
+        self.assertAlmostEqual(area, 3.5 / 4)
+        self.assertAlmostEqual(precision, (1 + 2 / 3) / 2)
+
+    def test_card_precision_by_hand(self):
+        """Two best cards a day. Day 0: cards 1 (its genuine payment ranks it, another is a fraud) and 2 (genuine).
+        Day 1: card 1 was found and is out; 3 is a fraud, 2 is not. Day 2: 3 is out, 1 too, and 2 is a fraud."""
+        rows = [
+            *[(0, 1, 0.9, 0), (0, 1, 0.1, 1), (0, 2, 0.8, 0), (0, 3, 0.7, 1)],
+            *[(1, 1, 0.9, 1), (1, 2, 0.5, 0), (1, 3, 0.6, 1), (1, 4, 0.1, 1)],
+            *[(2, 1, 1.0, 1), (2, 2, 0.2, 1), (2, 3, 1.0, 1), (2, 4, 0.1, 0), (2, 5, 0.0, 1)],
+        ]
+        days, cards, scores, frauds = (numpy.array(column) for column in zip(*rows))
+        self.assertAlmostEqual(metrics.card_precision(scores, frauds > 0, cards, days, top=2), 0.5)
+
+    def test_equal_scores_take_the_lower_card(self):
+        frauds, zeros = numpy.array([False, True]), numpy.zeros(2)
+        self.assertEqual(metrics.card_precision(zeros, frauds, numpy.array([4, 7]), zeros, top=1), 0)
+        self.assertEqual(metrics.card_precision(zeros, frauds, numpy.array([7, 4]), zeros, top=1), 1)
+
+
+class Gradients(unittest.TestCase):
+    def setUp(self):
+        random = numpy.random.default_rng(1)
+        self.network = network.Network(5, (7, 6), 4, 3)
+        self.network.parameters = [p.astype(float) for p in self.network.parameters]
+        self.x = random.normal(size=(9, 5))
+        self.targets = (random.random(9) < 0.5).astype(float)
+        self.weights = random.uniform(0.5, 2, 9)
+        self.recipe = network.Recipe(vote=0.3, temperature=0.4)
+
+    def loss(self):
+        unit = self.network.forward(self.x)[1]
+        head = network.head_loss(self.network, unit, self.targets, self.weights)[0]
+        vote = network.vote_loss(unit, self.targets, self.weights, self.recipe.temperature)[0]
+        return (1 - self.recipe.vote) * head + self.recipe.vote * vote
+
+    def test_against_finite_differences(self):
+        grads = network.gradients(self.network, self.x, self.targets, self.weights, self.recipe)
+        for parameter, gradient in zip(self.network.parameters, grads):
+            for place in list(numpy.ndindex(parameter.shape))[:: max(1, parameter.size // 5)]:
+                kept, ends = parameter[place].copy(), []
+                for step in (1e-5, -1e-5):
+                    parameter[place] = kept + step
+                    ends.append(self.loss())
+                parameter[place] = kept
+                self.assertAlmostEqual(numpy.asarray(gradient)[place], (ends[0] - ends[1]) / 2e-5, places=5)
+
+
+class Votes(unittest.TestCase):
+    def setUp(self):
+        random = numpy.random.default_rng(2)
+        rows = random.normal(size=(60, 4)).astype("f4")
+        self.rows = rows / numpy.linalg.norm(rows, axis=1, keepdims=True)
+        self.bank = bank.Bank(self.rows[:50], random.uniform(1, 4, 50), (random.random(50) < 0.4).astype("f4"))
+
+    def test_against_brute_force(self):
+        found = bank.shares(self.rows[50:], self.bank, 7, 0.2)
+        for query, share in zip(self.rows[50:].astype(float), found):
+            cases = sorted((1 - query @ row, w, y) for row, w, y in zip(*dataclasses.astuple(self.bank)))[:7]
+            votes = [(w * numpy.exp(-distance / 0.2), y) for distance, w, y in cases]
+            self.assertAlmostEqual(share, sum(v * y for v, y in votes) / sum(v for v, _ in votes), places=5)
+
+    def test_new_rows_are_seen(self):
+        query = self.rows[50:51]
+        grown = self.bank.with_rows(query, numpy.array([1e6]), numpy.array([True]))
+        self.assertGreater(bank.shares(query, grown, 7, 0.2)[0], 0.99)
+
+    def test_admission_stands_for_all(self):
+        random = numpy.random.default_rng(3)
+        probability = random.random(200_000) ** 4
+        frauds = random.random(len(probability)) < probability
+        chosen, weights = bank.admission(frauds, probability, 20_000).draw(frauds, probability, random)
+        self.assertAlmostEqual(len(chosen) / 20_000, 1, delta=0.05)
+        for mask in (frauds, ~frauds, probability > 0.5):
+            self.assertAlmostEqual(weights[mask[chosen]].sum() / mask.sum(), 1, delta=0.05)
+
+
+class Calibration(unittest.TestCase):
+    def test_platt_finds_its_own_parameters(self):
+        random = numpy.random.default_rng(4)
+        x = random.normal(size=100_000) * 2
+        targets = random.random(len(x)) < 1 / (1 + numpy.exp(-(0.7 * x - 1)))
+        slope, intercept = calibration.platt(x, targets.astype(float))
+        self.assertAlmostEqual(slope, 0.7, delta=0.03)
+        self.assertAlmostEqual(intercept, -1, delta=0.05)
+
+    def test_threshold_by_hand(self):
+        """Alarms for the first two cost a false alarm and miss 3.00; for all four 2 false alarms."""
+        scores, frauds = numpy.array([0.9, 0.8, 0.4, 0.2]), numpy.array([True, False, False, True])
+        amounts = numpy.array([100.0, 10.0, 10.0, 3.0])
+        self.assertEqual(calibration.cheapest_threshold(scores, frauds, amounts, 5), (0.9, 3.0))
+        self.assertEqual(calibration.cheapest_threshold(scores, frauds, amounts, 1), (0.2, 2.0))
+        self.assertEqual(calibration.cheapest_threshold(scores, frauds, amounts / 100, 5)[0], 0.9)
+        self.assertEqual(calibration.cheapest_threshold(scores, ~frauds, amounts, 1000)[0], 1.0)
+
+
+class Inputs(unittest.TestCase):
+    def test_ramps_say_how_much_of_their_piece_is_passed(self):
+        x = numpy.array([[0.0], [10.0], [30.0], [30.0]], "f4")
+        inputs = network.ramp_inputs(x, numpy.array([True, False, True, False]), 8)
+        found = inputs.columns(numpy.array([[-5], [5], [20], [99]], "f4"))
+        numpy.testing.assert_allclose(found, [[0, 0], [0.5, 0], [1, 0.5], [1, 1]])
+
+
+def made_vectors(rows=4000):
+    """Vectors in which fraud is a step of the first feature and a slope of the second."""
+    random = numpy.random.default_rng(5)
+    x = random.normal(size=(rows, 3)).astype("f4")
+    frauds = random.random(rows) < numpy.where(x[:, 0] > 1, 0.6, 0.02) * (x[:, 1] > 0)
+    times = numpy.sort(random.integers(0, 20 * data.DAY_NS, rows))
+    ids = numpy.arange(rows).astype(str)
+    return data.Vectors(ids, times, frauds, x, ["a", "b", "c"], "00000000000000ff", numpy.ones(rows))
+
+
+PLAN = settings.Settings(
+    split=settings.Split(1, 10, 2, 3, 4),
+    recipe=network.Recipe(pieces=6, hidden=(16,), dimensions=8, epochs=12, batch=128, rate=1e-2, genuine_share=0.5),
+    bank=settings.BankSettings(rows=600, neighbours=40),
+)
+
+
+class Training(unittest.TestCase):
+    def trained(self, folder, seed):
+        vectors = made_vectors()
+        masks = train.split(vectors.times, PLAN.split)
+        found, rows = train.train_model(vectors, masks, PLAN, seed)
+        about = {"name": "m", "features": vectors.features, "feature_set_hash": vectors.feature_set_hash}
+        figures = train.measured(vectors, masks, found, PLAN.costs)
+        model.write(pathlib.Path(folder), found, vectors.ids[rows], about, figures)
+        return vectors, masks, found, figures
+
+    def test_learns_writes_and_reads_back(self):
+        with tempfile.TemporaryDirectory() as folder:
+            vectors, masks, found, figures = self.trained(folder, 1)
+            self.assertGreater(figures["auc_roc"], 0.8)
+            read = model.read(pathlib.Path(folder), "00000000000000ff")
+            x = vectors.x[masks[2]]
+            numpy.testing.assert_allclose(read.scores(x), found.scores(x), atol=1e-4)
+            with self.assertRaises(SystemExit):
+                model.read(pathlib.Path(folder), "0000000000000000")
+
+    def test_no_row_is_in_two_parts(self):
+        vectors = made_vectors()
+        masks = train.split(vectors.times, PLAN.split)
+        self.assertEqual(max(sum(mask.astype(int) for mask in masks)), 1)
+        gap = vectors.times[masks[1]].min() // data.DAY_NS - vectors.times[masks[0]].max() // data.DAY_NS
+        self.assertEqual(gap, 3)
+
+    def test_same_seed_same_bytes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+                self.trained(pathlib.Path(folder, name), seed)
+            for file in ("encoder.onnx", "bank.bin", "manifest.toml"):
+                first, again, other = (pathlib.Path(folder, name, file).read_bytes() for name in "abc")
+                self.assertEqual(first, again, file)
+                self.assertNotEqual(first, other, file)
+
+    def test_standard_inputs_need_no_repeating_product(self):
+        x = made_vectors().x
+        layers = network.Network(3, (4,), 2, 0).layers()
+        body = onnx_file.encoder(network.standard_inputs(x), 3, layers)
+        self.assertNotIn(b"repeat", body)
+        inputs, read = onnx_file.read_encoder(body)
+        numpy.testing.assert_array_equal(inputs.source, [0, 1, 2])
+        numpy.testing.assert_array_equal(read[1][0], layers[1][0])
+
+
+if __name__ == "__main__":
+    unittest.main()
