@@ -56,7 +56,7 @@ def read_export(path):
         raise SystemExit(f"{path}: no Parquet files, expected a folder that `pinion export features` wrote")
     source = dataset.dataset([str(file) for file in files], format="parquet")
     if source.schema.names[: len(ROW_COLUMNS)] != ROW_COLUMNS or HASH_KEY not in (source.schema.metadata or {}):
-        raise SystemExit(f"{path}: not what `pinion export features` writes; other tables need [columns] in the settings")
+        raise SystemExit(f"{path}: not of `pinion export features`; other tables need [columns] in the settings")
     features = source.schema.names[len(ROW_COLUMNS) :]
     table = source.to_table(columns=["transaction_id", "event_ns", "label", *features], use_threads=False)
     times = table["event_ns"].cast("int64").to_numpy()

@@ -33,7 +33,7 @@ def train_encoder(x, frauds, recipe, seed):
     x, weights = x[kept], numpy.where(frauds[kept], 1, 1 / recipe.genuine_share)
     pieces = recipe.pieces
     inputs = network.ramp_inputs(x, frauds[kept], pieces) if pieces else network.standard_inputs(x)
-    return Encoder(inputs, network.fit(inputs.columns(x), frauds[kept], weights, recipe, seed))
+    return Encoder(inputs, network.fit(inputs, x, frauds[kept], weights, recipe, seed))
 
 
 def starting_bank(encoder, x, frauds, wanted, seed):

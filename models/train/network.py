@@ -164,22 +164,22 @@ class Recipe:
     pieces: int = 24  # ramps per feature at most; 0 is one standardised column
     hidden: tuple = (128, 64)
     dimensions: int = 32
-    genuine_share: float = 0.25  # of the genuine cases that are trained on, with as much more weight
-    epochs: int = 8
-    batch: int = 512
-    rate: float = 2e-3
-    decay: float = 0.5  # of the weights, per step, times the rate
+    genuine_share: float = 1.0  # of the genuine cases that are trained on, with as much more weight
+    epochs: int = 5
+    batch: int = 1024
+    rate: float = 3e-3
+    decay: float = 2.0  # of the weights, per step, times the rate
     vote: float = 0.0  # share of the vote's loss; the rest is the head's
     temperature: float = 0.1  # of the vote in training
     fraud_copies: int = 1  # how often a fraud stands in an epoch, at a lower weight each
 
 
-def fit(columns, frauds, weights, recipe, seed):
-    """A network trained on columns [n, columns], frauds [n] bool, weights [n]."""
-    network = Network(columns.shape[1], recipe.hidden, recipe.dimensions, seed)
+def fit(inputs, x, frauds, weights, recipe, seed):
+    """A network trained on x [n, features], frauds [n] bool, weights [n]; columns are made batch by batch."""
+    network = Network(len(inputs.source), recipe.hidden, recipe.dimensions, seed)
     random = numpy.random.default_rng(seed + 1)
     copies = numpy.where(frauds, recipe.fraud_copies, 1)
-    rows = numpy.repeat(numpy.arange(len(columns)), copies)
+    rows = numpy.repeat(numpy.arange(len(x)), copies)
     targets, weights = frauds.astype("f4"), (weights / copies).astype("f4")
     adam, steps = Adam(network.parameters), recipe.epochs * (len(rows) // recipe.batch)
     for _ in range(recipe.epochs):
@@ -187,7 +187,7 @@ def fit(columns, frauds, weights, recipe, seed):
         for start in range(0, len(order) - recipe.batch + 1, recipe.batch):
             chosen = order[start : start + recipe.batch]
             rate = recipe.rate * 0.5 * (1 + numpy.cos(numpy.pi * adam.step / steps))
-            grads = gradients(network, columns[chosen], targets[chosen], weights[chosen], recipe)
+            grads = gradients(network, inputs.columns(x[chosen]), targets[chosen], weights[chosen], recipe)
             adam.update(grads, rate)
             for parameter in network.parameters[:-2:2]:
                 parameter *= numpy.float32(1 - rate * recipe.decay)

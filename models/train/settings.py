@@ -32,7 +32,7 @@ class BankSettings:
     """The starting bank and its vote."""
 
     rows: int = 10_000  # about this many
-    neighbours: int = 200
+    neighbours: int = 256
     # Candidates; the one under which the vote explains the validation rows best is taken.
     temperatures: tuple = (0.005, 0.01, 0.02, 0.05, 0.1)
 

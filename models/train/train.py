@@ -90,6 +90,16 @@ def measured(vectors, masks, trained, costs):
     }
 
 
+def beside_trees(vectors, masks, seed):
+    """(AUC, average precision) on the test rows of XGBoost, trained on the training and the validation rows."""
+    import xgboost
+
+    known, test = masks[0] | masks[1], masks[2]
+    parameters = {"objective": "binary:logistic", "nthread": 1, "seed": seed, "max_depth": 3, "eta": 0.3}
+    trees = xgboost.train(parameters, xgboost.DMatrix(vectors.x[known], vectors.frauds[known]), 50)
+    return metrics.ranking_metrics(trees.predict(xgboost.DMatrix(vectors.x[test])), vectors.frauds[test])
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--features", "--vectors", type=pathlib.Path, required=True)
@@ -98,6 +108,7 @@ def arguments():
     parser.add_argument("--name", help="of the model; without it the last part of --out")
     parser.add_argument("--version", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--beside-trees", action="store_true", help="print what XGBoost reaches on the same rows")
     return parser.parse_args()
 
 
@@ -118,6 +129,9 @@ def main():
     }
     model.write(args.out, trained, vectors.ids[rows], about, figures)
     print(f"{args.out}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    if args.beside_trees:
+        area, precision = beside_trees(vectors, masks, args.seed)
+        print(f"XGBoost on the same rows: auc_roc {area:.4f}, average_precision {precision:.4f}")
 
 
 if __name__ == "__main__":
