@@ -95,8 +95,9 @@ def beside_trees(vectors, masks, seed):
     import xgboost
 
     known, test = masks[0] | masks[1], masks[2]
-    parameters = {"objective": "binary:logistic", "nthread": 1, "seed": seed, "max_depth": 3, "eta": 0.3}
-    trees = xgboost.train(parameters, xgboost.DMatrix(vectors.x[known], vectors.frauds[known]), 50)
+    parameters = {"objective": "binary:logistic", "nthread": 1, "seed": seed, "tree_method": "hist", "max_bin": 4096}
+    parameters |= {"max_depth": 4, "eta": 0.05, "min_child_weight": 10, "colsample_bytree": 0.5, "subsample": 0.8}
+    trees = xgboost.train(parameters, xgboost.DMatrix(vectors.x[known], vectors.frauds[known]), 200)
     return metrics.ranking_metrics(trees.predict(xgboost.DMatrix(vectors.x[test])), vectors.frauds[test])
 
 
