@@ -251,10 +251,8 @@ impl Channel {
             .map_err(|error| Reason::Unreachable(format!("could not ask the probe: {error}")))?;
         let mut message = (bytes.len() as u32).to_le_bytes().to_vec();
         message.extend(bytes);
-        self.socket
-            .get_mut()
-            .write_all(&message)
-            .map_err(|error| Reason::Died(error.to_string()))
+        let sent = self.socket.get_mut().write_all(&message);
+        sent.map_err(|error| Reason::Died(self.last_words(&error)))
     }
 
     fn allow_silence(&mut self, max: Duration) -> Result<(), Reason> {
