@@ -248,8 +248,8 @@ def report(table, chosen, curves, payments, args):
     tests = slice(len(VALIDATION_FOLDS), None)
     cells = lambda values: " | ".join(f"{value:.4f}" for value in values)
     lines = ["# The Fraud Detection Handbook's payments, by its protocol", ""]
-    lines += ["As `models/train/protocol.py` printed it: means over the four test folds. What is above them was chosen on"]
-    lines += ["the validation folds and earlier days. The published rows are the publication's own figures.", ""]
+    lines += ["As `models/train/protocol.py` printed it: means over the four test folds. Settings were chosen on"]
+    lines += ["the validation folds and on days before them. The published rows are the publication's own figures.", ""]
     lines += [f"| {args.days} days of training, set of {payments.vectors.x.shape[1]} features | AUC | AP | CP@100 |"]
     lines += ["|---|---|---|---|"]
     lines += [f"| {label} | {cells(table[name][tests].mean(0))} |" for name, label in LABELS.items()]
