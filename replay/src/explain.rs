@@ -57,15 +57,11 @@ pub enum ExplainError {
 impl ExplainError {
     /// Whether stored data is corrupt, as opposed to the rest being impossible to run.
     pub fn is_corruption(&self) -> bool {
-        let journal = match self {
-            Self::Journal(error) => error,
-            Self::Payments(error) => return error.is_corruption(),
-            _ => return false,
-        };
-        matches!(
-            journal,
-            JournalError::Corrupt { .. } | JournalError::MissingSegment { .. }
-        )
+        match self {
+            Self::Journal(error) => error.is_corruption(),
+            Self::Payments(error) => error.is_corruption(),
+            _ => false,
+        }
     }
 }
 
@@ -125,7 +121,8 @@ impl Explained {
 /// # Errors
 /// The journal is damaged, or set, model or tables of `config` are refused.
 ///
-/// Cost: three passes over the journal up to the payment, one of them through the feature store.
+/// Cost: one pass over the journal to find its end, one to find the payment, one up to it through the feature store,
+///       and one up to its recorded decision.
 pub fn explain(
     config: &Config,
     dir: &Path,
@@ -137,7 +134,7 @@ pub fn explain(
         return Ok(None);
     };
     let served = served(config, &journal, payment.origin.sequence)?;
-    let vector = vector_of(config, &journal, &served, &payment, &mut progress)?;
+    let vector = vector_of(config, &journal, &served, payment.origin.sequence, &mut progress)?;
     let hash_of_first = |slots| canonical::hash_of_first(&served.set, slots);
     let mut scorer = Scorer::load(&config.score, hash_of_first)?;
     let score = scorer.score(&vector);
@@ -188,13 +185,12 @@ fn vector_of(
     config: &Config,
     journal: &RecordedJournal,
     served: &InForce,
-    payment: &PaymentRecord,
+    sequence: u64,
     progress: &mut impl FnMut(Progress),
 ) -> Result<[f32; FEATURES_MAX], ExplainError> {
     let mut replica = Replica::new(config, served.set.clone())?;
     replica.set_since(served.since);
     let mut inputs = journal.reader()?;
-    let sequence = payment.origin.sequence;
     let mut vector = [0.0; FEATURES_MAX];
     while replica.place().sequence < sequence {
         let taken = replica.run(&mut inputs, sequence, PROGRESS_INPUTS, |record, features| {

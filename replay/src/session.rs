@@ -68,10 +68,7 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether stored data is corrupt, as opposed to the replay not being able to run.
     pub fn is_corruption(&self) -> bool {
-        matches!(
-            self,
-            Self::Journal(JournalError::Corrupt { .. } | JournalError::MissingSegment { .. })
-        )
+        matches!(self, Self::Journal(error) if error.is_corruption())
     }
 }
 

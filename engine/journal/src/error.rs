@@ -78,6 +78,11 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether stored data is corrupt, as opposed to something that could not be done with it.
+    pub fn is_corruption(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::MissingSegment { .. })
+    }
+
     /// Makes a function that wraps an error of the operating system, for `map_err`.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {

@@ -157,10 +157,7 @@ pub enum NodeError {
 impl NodeError {
     /// Whether stored data is corrupt, as opposed to the engine not being able to run.
     pub fn is_corruption(&self) -> bool {
-        matches!(
-            self,
-            Self::Journal(JournalError::Corrupt { .. } | JournalError::MissingSegment { .. })
-        )
+        matches!(self, Self::Journal(error) if error.is_corruption())
     }
 }
 

@@ -24,6 +24,7 @@ use pinion_journal::JournalError;
 use pinion_publish::DecisionMark;
 use pinion_runtime::clock::Clock;
 use pinion_runtime::counters::{Counter, Counters};
+use pinion_runtime::pace::{REST, SLICE};
 
 use crate::admin::{self, Answer, Checkpointed, Job, Request, Response, Standing, Status};
 use crate::backfill::{Backfill, Exchange};
@@ -41,12 +42,6 @@ const NICENESS: i32 = 10;
 
 /// Inputs taken between two looks at the time.
 const INPUTS_MAX: usize = 64;
-
-/// How long it follows before it looks at the queue.
-const SLICE: Duration = Duration::from_micros(50);
-
-/// How long it sleeps when there is more to do.
-const REST: Duration = Duration::from_micros(50);
 
 /// How long it sleeps when there is nothing to do: how far the replica may be behind on a quiet engine.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -8,6 +8,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How long work may keep a core that is shared with agents.
+pub const SLICE: Duration = Duration::from_micros(50);
+
+/// How long it then rests at least; the system adds some 50 µs.
+pub const REST: Duration = Duration::from_micros(50);
+
 /// Slices and rests of one piece of work.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -17,8 +23,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Work on a core that is shared with agents: slices of 50 µs, rests of 50 µs and what the system adds.
-    pub const GENTLE: Self = Self::new(Duration::from_micros(50), Duration::from_micros(50));
+    /// Work on a core that is shared with agents: [`SLICE`] and [`REST`].
+    pub const GENTLE: Self = Self::new(SLICE, REST);
 
     /// Work on a core that nobody waits for.
     pub const NONE: Self = Self::new(Duration::MAX, Duration::ZERO);

@@ -124,11 +124,7 @@ impl Scorer {
 
     /// How far each feature that the model takes is from its mean in training. Unit: standard deviations.
     pub fn deviations(&self, vector: &[f32; FEATURES_MAX]) -> Vec<f32> {
-        let (mean, scale) = self.oracle.normalisation();
-        let known = mean.iter().zip(scale).zip(vector);
-        known
-            .map(|((mean, scale), value)| (value - mean) * scale)
-            .collect()
+        deviations(vector, self.oracle.normalisation()).collect()
     }
 
     /// The bank.
@@ -230,20 +226,25 @@ fn calibrate(share: f64, calibration: Calibration) -> f32 {
     (1.0 / (1.0 + exp(-scaled))) as f32
 }
 
+/// How far each feature is from its mean in training. Unit: standard deviations.
+fn deviations(vector: &[f32], (mean, scale): (&[f32], &[f32])) -> impl Iterator<Item = f32> {
+    let known = mean.iter().zip(scale).zip(vector);
+    known.map(|((mean, scale), value)| (value - mean) * scale)
+}
+
 /// The features furthest from their training mean, furthest first; ties to the lower index.
-fn name_reasons(score: &mut Score, vector: &[f32], (mean, scale): (&[f32], &[f32])) {
-    let mut deviations = [0.0_f32; REASONS_MAX];
+fn name_reasons(score: &mut Score, vector: &[f32], normalisation: (&[f32], &[f32])) {
+    let mut furthest = [0.0_f32; REASONS_MAX];
     let mut count = 0;
-    for (index, value) in vector.iter().enumerate() {
-        let deviation = ((value - mean[index]) * scale[index]).abs();
-        let at = deviations[..count].partition_point(|&other| other >= deviation);
+    for (index, deviation) in deviations(vector, normalisation).map(f32::abs).enumerate() {
+        let at = furthest[..count].partition_point(|&other| other >= deviation);
         if deviation < REASON_DEVIATIONS_MIN || at == REASONS_MAX {
             continue;
         }
         count = (count + 1).min(REASONS_MAX);
-        deviations[at..count].rotate_right(1);
+        furthest[at..count].rotate_right(1);
         score.reasons[at..count].rotate_right(1);
-        deviations[at] = deviation;
+        furthest[at] = deviation;
         score.reasons[at] = 1 + index as u16;
     }
     score.reason_count = count as u8;

@@ -121,10 +121,7 @@ impl ExportError {
     /// Whether stored data is corrupt, as opposed to the export not being able to run.
     pub fn is_corruption(&self) -> bool {
         match self {
-            Self::Journal(error) => matches!(
-                error,
-                JournalError::Corrupt { .. } | JournalError::MissingSegment { .. }
-            ),
+            Self::Journal(error) => error.is_corruption(),
             Self::Import(error) => {
                 matches!(error, ImportError::Damaged { .. } | ImportError::BadRecord { .. })
             }
