@@ -1,18 +1,19 @@
 //! Why a payment of a journal got its score: the cases that it resembled, and what put it near them.
 //!
 //! ```text
-//!   journal ─▶ which payment? ─▶ replica, with the set that served it ─▶ vector ─▶ scorer ─▶ Explained
+//!   journal ─▶ which payment? ─▶ replica, with the set that served it ─▶ vector, cases, score ─▶ Explained
 //!           └─▶ its recorded decision, if it has one ───────────────────────────────────────┘
 //! ```
 //!
-//! Invariant: names and features are computed by the serving code from the journal's start, so the vector is the one
-//! that was scored; that the score is, too, is said by [`Explained::is_as_recorded`].
+//! Invariant: names, features and cases are computed by the serving code from the journal's start, so the vector is the
+//! one that was scored, and the bank the one of that moment; that the score is, too, is said by
+//! [`Explained::is_as_recorded`].
 
 use std::path::Path;
 use std::sync::Arc;
 
+use pinion_features::set::FeatureSet;
 use pinion_features::set::file::SetError;
-use pinion_features::set::{FeatureSet, canonical};
 use pinion_journal::JournalError;
 use pinion_node::Config;
 use pinion_node::feature_sets::{History, HistoryError, InForce};
@@ -21,7 +22,6 @@ use pinion_schemas::ids::Id;
 use pinion_schemas::records::{DecisionRecord, FEATURES_MAX, PaymentRecord, Score, payment_kind};
 use pinion_schemas::wire::Lane;
 use pinion_score::scorer::NearCase;
-use pinion_score::{ScoreError, Scorer};
 
 use crate::export::ExportError;
 use crate::export::payments::{JournalPayments, Payments as _};
@@ -46,12 +46,9 @@ pub enum ExplainError {
     /// The configured feature set cannot be read.
     #[error(transparent)]
     Set(#[from] SetError),
-    /// The configuration is refused.
+    /// The configuration or the model is refused.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
-    /// The model is refused.
-    #[error(transparent)]
-    Model(#[from] ScoreError),
 }
 
 impl ExplainError {
@@ -121,7 +118,7 @@ impl Explained {
 /// # Errors
 /// The journal is damaged, or set, model or tables of `config` are refused.
 ///
-/// Cost: one pass over the journal to find its end, one to find the payment, one up to it through the feature store,
+/// Cost: one pass over the journal to find its end, one to find the payment, one up to it through features and scorer,
 ///       and one up to its recorded decision.
 pub fn explain(
     config: &Config,
@@ -134,13 +131,11 @@ pub fn explain(
         return Ok(None);
     };
     let served = served(config, &journal, payment.origin.sequence)?;
-    let vector = vector_of(config, &journal, &served, payment.origin.sequence, &mut progress)?;
-    let hash_of_first = |slots| canonical::hash_of_first(&served.set, slots);
-    let mut scorer = Scorer::load(&config.score, hash_of_first)?;
-    let score = scorer.score(&vector);
+    let (replica, vector) = replica_at(config, &journal, &served, payment.origin.sequence, &mut progress)?;
+    let (scorer, score) = (replica.scorer().expect("it knows the cases"), *replica.score());
     Ok(Some(Explained {
         payment,
-        set: served.set,
+        set: replica.set().clone(),
         vector,
         score,
         cases: scorer.cases(&score).collect(),
@@ -165,31 +160,29 @@ fn find(config: &Config, dir: &Path, wanted: Wanted) -> Result<Option<PaymentRec
     Ok(found)
 }
 
-/// The set that served the payment: of the log beside the journal, or the configured one.
-fn served(config: &Config, journal: &RecordedJournal, sequence: u64) -> Result<InForce, ExplainError> {
-    let sets = match History::of_journal(journal.dir())? {
+/// The sets that served the journal up to the payment, its own last: of the log beside the journal, or the configured
+/// one.
+fn served(config: &Config, journal: &RecordedJournal, sequence: u64) -> Result<Vec<InForce>, ExplainError> {
+    let mut sets = match History::of_journal(journal.dir())? {
         Some(history) => history.in_force(journal.survey().end_position)?,
         None => Vec::new(),
     };
-    match sets.into_iter().rfind(|set| set.sequence < sequence) {
-        Some(set) => Ok(set),
-        None => Ok(InForce {
-            sequence: 0,
-            set: Arc::new(config.features.load_set()?),
-            since: None,
-        }),
+    sets.retain(|set| set.sequence < sequence);
+    if sets.is_empty() {
+        sets.push(InForce::always(Arc::new(config.features.load_set()?)));
     }
+    Ok(sets)
 }
 
-fn vector_of(
+/// A replica that has just taken the payment, and the payment's vector.
+fn replica_at(
     config: &Config,
     journal: &RecordedJournal,
-    served: &InForce,
+    served: &[InForce],
     sequence: u64,
     progress: &mut impl FnMut(Progress),
-) -> Result<[f32; FEATURES_MAX], ExplainError> {
-    let mut replica = Replica::new(config, served.set.clone())?;
-    replica.set_since(served.since);
+) -> Result<(Replica, [f32; FEATURES_MAX]), ExplainError> {
+    let mut replica = Replica::with_cases(config, served)?;
     let mut inputs = journal.reader()?;
     let mut vector = [0.0; FEATURES_MAX];
     while replica.place().sequence < sequence {
@@ -206,7 +199,7 @@ fn vector_of(
             inputs: sequence,
         });
     }
-    Ok(vector)
+    Ok((replica, vector))
 }
 
 fn recorded(journal: &RecordedJournal, sequence: u64) -> Result<Option<DecisionRecord>, JournalError> {

@@ -164,6 +164,7 @@ fn tell(request: &Request, summary: &ExportSummary, path: &Path, output: Output)
             "labels": summary.labels,
             "labels_late": summary.labels_late,
             "labels_unmatched": summary.labels_unmatched,
+            "erased": summary.erased,
             "events": summary.events,
             "refused": summary.refused,
             "merged_events": summary.usage.merged_events,
@@ -192,6 +193,7 @@ fn tell_left(request: &Request, summary: &ExportSummary) {
             summary.labels_unmatched,
             "labels are of no transaction before them: left out",
         ),
+        (summary.erased, "transactions were erased: left out"),
         (
             summary.refused,
             "payment events are not taken by ingest: left out",

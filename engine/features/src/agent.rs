@@ -18,6 +18,7 @@ use pinion_schemas::records::{FEATURES_MAX, FeatureRecord, PaymentRecord, paymen
 use crate::config::FeaturesConfig;
 use crate::counters::FeaturesCounters;
 use crate::error::FeaturesError;
+use crate::formers::Formers;
 use crate::since::Since;
 use crate::store::FeatureStore;
 use crate::watermarks::Watermarks;
@@ -88,6 +89,8 @@ struct Serving {
     store: Box<FeatureStore>,
     /// What of recorded events counts.
     since: Option<Since>,
+    /// The sets that served what is recorded.
+    formers: Formers,
     copy: Option<Producer<PaymentRecord>>,
     /// The ring of the copy was full: it has a gap.
     is_copy_broken: bool,
@@ -120,6 +123,7 @@ impl FeatureAgent {
             serving: Serving {
                 store,
                 since: None,
+                formers: Formers::default(),
                 copy: None,
                 is_copy_broken: false,
                 last_sequence,
@@ -137,6 +141,12 @@ impl FeatureAgent {
     /// Lets events before a time leave only their names, up to a sequence.
     pub fn with_since(mut self, since: Option<Since>) -> Self {
         self.serving.since = since;
+        self
+    }
+
+    /// Lets the sets that served recorded payments serve them again.
+    pub fn with_formers(mut self, formers: Formers) -> Self {
+        self.serving.formers = formers;
         self
     }
 
@@ -267,6 +277,11 @@ impl Serving {
         match self.since {
             None => self.store.apply(payment, &mut slot.features),
             Some(since) => self.store.apply(&since.shape(payment), &mut slot.features),
+        }
+        if !self.formers.is_empty()
+            && let Some(set_hash) = self.formers.apply(payment, &mut slot.features)
+        {
+            slot.payment.feature_set_hash = set_hash;
         }
         self.last_sequence = payment.origin.sequence;
         let origin = &payment.origin;

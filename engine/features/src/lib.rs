@@ -24,6 +24,7 @@ pub mod error;
 pub mod set;
 
 mod fields;
+mod formers;
 pub mod pairs;
 mod plan;
 mod reading;
@@ -38,6 +39,7 @@ pub use agent::{FeatureAgent, FeatureCommand, FeatureControl, FeatureRetired, Sw
 pub use config::{FeaturesConfig, PairsConfig, TimelinesConfig, WhenFull};
 pub use error::FeaturesError;
 pub use fields::AMOUNT_MINOR_MAX;
+pub use formers::{Former, Formers};
 pub use set::FeatureSet;
 pub use since::Since;
 pub use store::{FeatureStore, Tally, Usage};

@@ -517,6 +517,9 @@ impl FeatureStore {
     }
 
     fn add_label(&mut self, label: &PaymentRecord) {
+        if label.verdict == Verdict::Erased.0 {
+            return;
+        }
         let dense = fields::all_dense(label);
         let tag = tag(label, label.transaction_ns);
         let is_fraud = i64::from(label.verdict == Verdict::Fraud.0);

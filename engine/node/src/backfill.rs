@@ -151,9 +151,9 @@ impl Backfill {
         }
     }
 
-    /// Whether the former set's replica may still be written.
-    pub(crate) fn may_checkpoint(&self) -> bool {
-        !self.flags.is_swapping.load(Ordering::Acquire)
+    /// Whether the former set may be out of force already: its replica is not to be written and goes no further.
+    pub(crate) fn is_swapping(&self) -> bool {
+        self.flags.is_swapping.load(Ordering::Acquire)
     }
 
     /// Whether it is through.

@@ -8,11 +8,9 @@
 //! Invariant: whatever the checkpoint's folder holds, the engine comes to the state that the journal says.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinion_checkpoint::{CheckpointConfig, Identity, Limits, Mark, Outcome, Probe, Source, restore_by};
-use pinion_features::set::FeatureSet;
 use pinion_journal::{Reader, Recovery};
 use pinion_publish::DecisionMark;
 use pinion_runtime::hash;
@@ -20,11 +18,12 @@ use pinion_runtime::state::State as _;
 use pinion_schemas::hash::DecisionHash;
 
 use crate::config::Config;
+use crate::feature_sets::InForce;
 use crate::launch::NodeError;
-use crate::replica::{Place, Replica, Since};
+use crate::replica::{Place, Replica};
 
 /// Version of what the bytes of the payment lane's regions mean. To be raised with every change of that.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What a start found in the folder of checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,27 +69,34 @@ pub(crate) struct Begun {
     pub(crate) restored: Option<Restored>,
 }
 
-/// A replica from the newest checkpoint that can be used, or one that knows nothing.
+/// A replica from the newest checkpoint that can be used, or one that knows nothing; of the last of `sets`, which is in
+/// force, behind those that served before.
 ///
 /// # Errors
 /// The configuration of the replica is refused, or the journal's first segment cannot be read.
 pub(crate) fn begin(
     config: &Config,
-    (set, since): (&Arc<FeatureSet>, Option<Since>),
+    sets: &[InForce],
     recovery: &Recovery,
     probe: &Probe,
 ) -> Result<Begun, NodeError> {
+    let section = config.checkpoint();
     let fresh = || {
-        let mut replica = Replica::new(config, set.clone())?;
-        replica.set_since(since);
-        Ok::<_, NodeError>(replica)
+        // Cases are kept for checkpoints alone.
+        if section.enabled {
+            return Ok::<_, NodeError>(Replica::with_cases(config, sets)?);
+        }
+        let in_force = sets.last().expect("one set is in force");
+        let mut replica = Replica::new(config, in_force.set.clone())?;
+        replica.set_since(in_force.since);
+        Ok(replica)
     };
     let mut replica = fresh()?;
-    let section = config.checkpoint();
     let journal_id = journal_id(config)?;
     let Some(journal) = journal_id.filter(|_| section.enabled) else {
         return Ok(Begun::new(replica));
     };
+    replica.clear_cases();
     let started = Instant::now();
     let limits = Limits {
         durable_position: recovery.next_position,
@@ -100,7 +106,7 @@ pub(crate) fn begin(
     let outcome = restore_by(probe, &section, &identity, limits, &mut replica);
     tell_refused(&outcome);
     let Some(found) = outcome.restored else {
-        return Ok(Begun::new(replica));
+        return Ok(Begun::new(fresh()?));
     };
     let mark = found.manifest.mark;
     if Reader::open_at(&config.journal().dir, mark.position)?.is_none() {
@@ -161,10 +167,13 @@ pub(crate) fn identity(config: &Config, replica: &Replica, journal: u64) -> Iden
 }
 
 /// First eight bytes of the BLAKE3 hash of what decides which regions there are and what their bytes mean: the
-/// sections `ingest` and `features` without what cannot change a record or a vector, the regions themselves, and what
-/// of the journal does not count.
+/// sections `ingest`, `features` and `score` without what cannot change a record, a vector or a case, the model, the
+/// regions themselves, and what of the journal does not count.
 fn layout_hash(config: &Config, replica: &Replica) -> u64 {
     let mut text = config.payment_state_text();
+    if let Some(scorer) = replica.scorer() {
+        text.push_str(&format!("model {:016x}\n", scorer.model_hash()));
+    }
     for region in replica.regions() {
         text.push_str(&format!(
             "{} {} {}\n",

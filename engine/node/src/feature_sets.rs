@@ -19,14 +19,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pinion_features::set::canonical;
-use pinion_features::{FeatureSet, Since};
+use pinion_features::{FeatureSet, Former, Formers, Since};
 use pinion_journal::{JournalError, Reader};
 use pinion_runtime::hash;
 use pinion_schemas::records::DecisionRecord;
 use pinion_schemas::wire::Lane;
+use pinion_score::manifest::{ModelFolder, locate};
 use pinion_strategy::config_hash_under;
 use serde::{Deserialize, Serialize};
 use zerocopy::FromBytes as _;
+
+use crate::config::Config;
+use crate::replica::{ReplicaError, feature_store};
 
 /// The file's name, in the journal's folder.
 pub const FILE_NAME: &str = "feature-sets.jsonl";
@@ -153,6 +157,43 @@ pub struct InForce {
     pub set: Arc<FeatureSet>,
     /// What of the journal counts for it.
     pub since: Option<Since>,
+}
+
+impl InForce {
+    /// One that serves all payments.
+    pub fn always(set: Arc<FeatureSet>) -> Self {
+        Self {
+            sequence: 0,
+            set,
+            since: None,
+        }
+    }
+}
+
+/// The stores of all `sets` but the last, which is in force: they give the payments that are taken again the vectors
+/// that they had. A set whose vectors the configured model could not read is left out.
+///
+/// # Errors
+/// The configuration is too small for a set, or the model cannot be read.
+pub(crate) fn formers(config: &Config, sets: &[InForce]) -> Result<Formers, ReplicaError> {
+    let Some((in_force, formers)) = sets.split_last().filter(|(_, formers)| !formers.is_empty()) else {
+        return Ok(Formers::default());
+    };
+    let folder = locate(Path::new(&config.score.model)).and_then(|folder| ModelFolder::open(&folder))?;
+    let slots = folder.manifest.features.len();
+    let read = |set: &FeatureSet| canonical::hash_of_first(set, slots);
+    let stores = formers
+        .iter()
+        .zip(&sets[1..])
+        .filter(|(former, _)| read(&former.set) == read(&in_force.set))
+        .map(|(former, next)| {
+            Ok(Former {
+                last_sequence: next.sequence,
+                store: Box::new(feature_store(config, &former.set)?),
+                since: former.since,
+            })
+        });
+    stores.collect::<Result<Vec<_>, ReplicaError>>().map(Formers::new)
 }
 
 /// The log of one journal.

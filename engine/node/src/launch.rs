@@ -261,17 +261,12 @@ impl Engine {
         let (set, text) = FeatureSet::load_with_text(&config.features.locate_set()?)?;
         let set = Known::new(set, &text);
         let recovery = recover(&config.journal())?;
-        let since = known_since(config, &set, &recovery)?;
-        let begun = checkpoints::begin(config, (&set.set, since), &recovery, probe)?;
-        let in_force = InForce {
-            sequence: recovery.last_decision_sequence.payment,
-            set: set.set.clone(),
-            since,
-        };
+        let sets = sets_in_force(config, &set, &recovery)?;
+        let begun = checkpoints::begin(config, &sets, &recovery, probe)?;
         let found = Found {
             plan,
             set,
-            in_force,
+            sets,
             recovery,
             begun,
         };
@@ -293,10 +288,11 @@ impl Engine {
         let Found {
             plan,
             set,
-            in_force,
+            sets,
             recovery,
             begun,
         } = found;
+        let in_force = sets.last().expect("one set is in force").clone();
         let journal = recovery.position();
         let recorded = recorded(config, &recovery)?;
         let beginning = Beginning::of(config, begun, &recovery)?;
@@ -310,7 +306,7 @@ impl Engine {
             recorded,
             begin: beginning.live(),
             set: set.set.clone(),
-            sets: vec![in_force.clone()],
+            sets,
             features: Some(control),
             resume: beginning.resume,
             progress: Some(progress),
@@ -581,7 +577,8 @@ impl Engine {
 struct Found {
     plan: Plan,
     set: Known,
-    in_force: InForce,
+    /// The sets that served what is recorded, and last the one in force.
+    sets: Vec<InForce>,
     recovery: Recovery,
     begun: Begun,
 }
@@ -679,29 +676,36 @@ fn driver_stage(config: &Config) -> Option<Stage> {
     wanted.then(|| Stage::new(Role::Driver, move || Ok(DriverAgent::new(&bus))))
 }
 
-/// What of the journal counts for the configured set; says what became of changes that were under way.
-fn known_since(config: &Config, set: &Known, recovery: &Recovery) -> Result<Option<Since>, NodeError> {
+/// The sets that served the journal, and last the configured one; says what became of changes that were under way.
+fn sets_in_force(config: &Config, set: &Known, recovery: &Recovery) -> Result<Vec<InForce>, NodeError> {
+    let mut in_force = InForce {
+        sequence: recovery.last_decision_sequence.payment,
+        ..InForce::always(set.set.clone())
+    };
     let Some(journal_id) = checkpoints::journal_id(config)? else {
-        return Ok(None);
+        return Ok(vec![in_force]);
     };
     let mut history = History::read(&config.journal().dir, journal_id)?;
     history.settle(recovery.next_position, Clock::system().now_ns())?;
     let hash = canonical::hash(&set.set);
-    if let Some(newest) = history
-        .newest()
-        .filter(|newest| newest.hash != format!("{hash:016x}"))
-    {
-        tracing::warn!(
-            "features.set is {} version {} ({hash:016x}); the journal was last served by {} version {} ({}), which is in \
-             force no more",
+    in_force.since = history.since_of(hash).flatten();
+    let mut sets = history.in_force(recovery.next_position)?;
+    match sets.last() {
+        Some(newest) if canonical::hash(&newest.set) != hash => tracing::warn!(
+            "features.set is {} version {} ({hash:016x}); the journal was last served by {} version {} ({:016x}), which \
+             is in force no more",
             set.set.name,
             set.set.version,
-            newest.name,
-            newest.version,
-            newest.hash
-        );
+            newest.set.name,
+            newest.set.version,
+            canonical::hash(&newest.set)
+        ),
+        Some(newest) if newest.since == in_force.since => return Ok(sets),
+        _ => {}
     }
-    Ok(history.since_of(hash).flatten())
+    sets.retain(|former| former.sequence < in_force.sequence);
+    sets.push(in_force);
+    Ok(sets)
 }
 
 /// Notes beside the journal, which has its first segment now, what serves from here on.

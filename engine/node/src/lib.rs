@@ -29,7 +29,6 @@ pub mod housekeeping;
 pub mod replica;
 
 pub mod feature_sets;
-mod scheduled;
 
 pub mod backfill;
 pub mod checkpoints;

@@ -1,13 +1,14 @@
 //! A second copy of what the payment lane knows, fed from the journal, away from the hot path.
 //!
 //! ```text
-//!   journal ──inputs────▶ [Follower] ──entry──▶ [Replica]: ByHand intake ─▶ FeatureStore ─▶ vectors, state
+//!   journal ──inputs────▶ [Follower] ──entry──▶ [Replica]: ByHand intake ─▶ FeatureStore ─▶ vectors ─▶ Scorer: cases
 //!           ──decisions─▶     ▲ up to where?        the engine's own code, no bus, no rings, no threads
 //!   publish ──DecisionMark────┘
 //! ```
 //!
 //! [`Replica`] is fed by whoever has a reader: a training set, a backfill. [`Follower`] keeps one at the heels of a
-//! running engine: it is what `features get` reads and what checkpoints are made of.
+//! running engine: it is what `features get` reads and what checkpoints are made of. Only where the cases of the bank
+//! are wanted, too, it has a scorer, and then scores every transaction as the engine did: that is most of its work.
 //!
 //! Invariant: a follower stops at a mark of publish, and only once every decision up to that mark which must be
 //! recorded is as safe in the journal as the journal's policy makes it. So a checkpoint never covers a payment
@@ -15,22 +16,29 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use pinion_features::Since;
-use pinion_features::{FeatureSet, FeatureStore, FeaturesError};
+use pinion_features::set::canonical;
+use pinion_features::{FeatureSet, FeatureStore, FeaturesError, Formers};
 use pinion_ingest::{ByHand, IngestError};
 use pinion_journal::{Entry, FsyncPolicy, JournalError, JournalPosition, Reader};
 use pinion_publish::DecisionMark;
 use pinion_runtime::latest::Seen;
 use pinion_runtime::pace::Pace;
 use pinion_runtime::state::{self, Region, RegionMut, State};
-use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
+use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, Score};
 use pinion_schemas::wire::Lane;
+use pinion_score::{ScoreError, Scorer};
 
 use crate::config::Config;
+use crate::feature_sets::{self, InForce};
 
 /// Recorded decisions that a follower looks at in one turn at most.
 const DECISIONS_MAX: usize = 1024;
+
+/// How long it sleeps while what it waits for is not in the journal yet.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Why a replica could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +49,9 @@ pub enum ReplicaError {
     /// Its feature store.
     #[error(transparent)]
     Features(#[from] FeaturesError),
+    /// Its model.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
 }
 
 /// How far a replica came.
@@ -56,20 +67,25 @@ pub struct Place {
     pub event_ns: i64,
 }
 
-/// The payment lane's names and features.
+/// The payment lane's names, features and cases.
 pub struct Replica {
     intake: ByHand,
     store: FeatureStore,
+    /// None: cases are of no interest.
+    scorer: Option<Box<Scorer>>,
+    /// The sets whose vectors the scorer was given before.
+    formers: Formers,
     set: Arc<FeatureSet>,
     since: Option<Since>,
     place: Place,
     /// Payments taken here that left more than their names.
     counted: u64,
     vector: [f32; FEATURES_MAX],
+    score: Score,
 }
 
 impl Replica {
-    /// One that knows nothing. Cost: reserves the memory of the lane's tables; most is mapped when it is written.
+    /// One that knows nothing, without cases. Cost: reserves the memory of the lane's tables; most is mapped when it is written.
     ///
     /// # Errors
     /// The configuration is refused.
@@ -77,12 +93,51 @@ impl Replica {
         Ok(Self {
             intake: ByHand::new(&config.ingest)?,
             store: feature_store(config, &set)?,
+            scorer: None,
+            formers: Formers::default(),
             set,
             since: None,
             place: Place::default(),
             counted: 0,
             vector: [0.0; FEATURES_MAX],
+            score: Score::default(),
         })
+    }
+
+    /// One of the last of `sets`, which is in force, that knows the cases, too: those of the model. The transactions that
+    /// a former set served come to the scorer with that set's vectors. Cost: as [`Self::new`] for each set, and loads the
+    /// model.
+    ///
+    /// # Errors
+    /// The configuration or the model is refused.
+    ///
+    /// Panics: if there is no set.
+    pub fn with_cases(config: &Config, sets: &[InForce]) -> Result<Self, ReplicaError> {
+        let in_force = sets.last().expect("one set is in force");
+        let scorer = scorer(config, &in_force.set)?;
+        Ok(Self {
+            scorer: Some(scorer),
+            formers: feature_sets::formers(config, sets)?,
+            since: in_force.since,
+            ..Self::new(config, in_force.set.clone())?
+        })
+    }
+
+    /// What knows the cases.
+    pub fn scorer(&self) -> Option<&Scorer> {
+        self.scorer.as_deref()
+    }
+
+    /// Forgets all cases, for its regions to be filled in.
+    pub(crate) fn clear_cases(&mut self) {
+        if let Some(scorer) = &mut self.scorer {
+            scorer.clear();
+        }
+    }
+
+    /// Score of the last payment taken; all zero if it was no transaction or there is no scorer.
+    pub fn score(&self) -> &Score {
+        &self.score
     }
 
     /// Lets events before a time leave nothing but their names.
@@ -142,6 +197,11 @@ impl Replica {
         let shaped = self.since.map_or(record, |since| since.shape(&record));
         self.counted += u64::from(self.since.is_none_or(|since| since.counts(&record)));
         self.store.apply(&shaped, &mut self.vector);
+        if let Some(scorer) = &mut self.scorer {
+            let mut served = self.vector;
+            self.formers.apply(&record, &mut served);
+            self.score = scorer.apply(&record, &served);
+        }
         self.place.event_ns = self.place.event_ns.max(record.origin.event_ns);
         Some(record)
     }
@@ -194,12 +254,14 @@ impl State for Replica {
     fn regions(&self) -> Vec<Region<'_>> {
         let mut regions = self.intake.payments_state().regions();
         regions.extend(self.store.regions());
+        regions.extend(self.scorer.iter().flat_map(|scorer| scorer.regions()));
         regions
     }
 
     fn regions_mut(&mut self) -> Vec<RegionMut<'_>> {
         let mut regions = self.intake.payments_state_mut().regions_mut();
         regions.extend(self.store.regions_mut());
+        regions.extend(self.scorer.iter_mut().flat_map(|scorer| scorer.regions_mut()));
         regions
     }
 }
@@ -210,6 +272,15 @@ impl State for Replica {
 /// The configuration is refused, or too small for the set.
 pub fn feature_store(config: &Config, set: &FeatureSet) -> Result<FeatureStore, FeaturesError> {
     FeatureStore::new(&config.features, set)
+}
+
+/// The configured model, for `set`, as it begins.
+///
+/// # Errors
+/// The model, its library or the configuration is refused.
+pub(crate) fn scorer(config: &Config, set: &FeatureSet) -> Result<Box<Scorer>, ScoreError> {
+    let hash_of_first = |slots| canonical::hash_of_first(set, slots);
+    Scorer::load(&config.score, hash_of_first).map(Box::new)
 }
 
 /// Copies a state into another of the same configuration. What is zero in both is not written, so that memory nobody
@@ -291,17 +362,18 @@ impl Follower {
         }))
     }
 
-    /// Goes on by at most `inputs_max` inputs. Returns the inputs taken.
+    /// Goes on by at most `inputs_max` inputs, unless `is_held` says no: it is asked after the last look at how far the
+    /// engine came. Returns the inputs taken.
     ///
     /// # Errors
     /// As [`Reader::next`].
-    pub fn turn(&mut self, inputs_max: usize) -> Result<usize, JournalError> {
+    pub fn turn(&mut self, inputs_max: usize, is_held: impl Fn() -> bool) -> Result<usize, JournalError> {
         let end = self.followed.end();
         self.look_at_decisions(end)?;
         if self.replica.place.sequence >= self.target.sequence {
             self.target = DecisionMark::from_words(self.followed.progress.get());
         }
-        if self.target.answered_sequence > self.recorded_sequence {
+        if self.target.answered_sequence > self.recorded_sequence || is_held() {
             return Ok(0);
         }
         self.inputs.set_end(end);
@@ -345,15 +417,38 @@ impl Follower {
         &self.followed
     }
 
-    /// Goes on with another replica, which may be ahead or behind. `None`: no entry of the journal ends at its
-    /// position.
+    /// Goes on with another replica from behind the payment `sequence`, which neither has taken yet or taken last. What
+    /// the former one knows of cases goes with it. `None`: no entry of the journal ends at its position, or one of them
+    /// was further, or they do not come there within `limit`.
     ///
     /// # Errors
     /// The journal cannot be read.
-    pub fn with(self, replica: Replica) -> Result<Option<Self>, JournalError> {
-        let Some(inputs) = Reader::open_at(&self.followed.dir, replica.place.position)? else {
+    pub fn with(
+        mut self,
+        mut replica: Replica,
+        sequence: u64,
+        limit: Duration,
+    ) -> Result<Option<Self>, JournalError> {
+        let Some(mut inputs) = Reader::open_at(&self.followed.dir, replica.place.position)? else {
             return Ok(None);
         };
+        let started = Instant::now();
+        loop {
+            let end = self.followed.end();
+            for (reader, replica) in [(&mut self.inputs, &mut self.replica), (&mut inputs, &mut replica)] {
+                reader.set_end(end);
+                while replica.run(reader, sequence, DECISIONS_MAX, |_, _| ())? > 0 {}
+            }
+            let places = [self.replica.place.sequence, replica.place.sequence];
+            if places == [sequence; 2] {
+                break;
+            }
+            if places.iter().any(|&place| place > sequence) || started.elapsed() > limit {
+                return Ok(None);
+            }
+            std::thread::sleep(PAUSE);
+        }
+        replica.scorer = self.replica.scorer.take();
         Ok(Some(Self {
             replica,
             inputs,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! It runs on a core that does not spin, in short slices; what a checkpoint changes is copied, and written by a thread
-//! of the idle class (`writing.rs`). What it cannot do is counted and told; the engine goes on.
+//! of the idle class (`writing.rs`), unless somebody asked for it and waits. What it cannot do is counted and told; the engine goes on.
 //!
 //! Invariant: a checkpoint is written only of a replica that stands at a mark of publish, and never while the
 //! payment module is quarantined, for a restart must meet the panic again.
@@ -289,7 +289,8 @@ impl Worker {
             let Some(follower) = &mut self.follower else {
                 return 0;
             };
-            let taken = match follower.turn(INPUTS_MAX) {
+            let is_held = || self.backfill.as_ref().is_some_and(Backfill::is_swapping);
+            let taken = match follower.turn(INPUTS_MAX, is_held) {
                 Ok(taken) => taken,
                 Err(error) => {
                     self.stop_following(&error);
@@ -343,7 +344,8 @@ impl Worker {
     fn mark(&self) -> Option<DecisionMark> {
         let mark = self.follower.as_ref()?.mark()?;
         let is_quarantined = self.counters.value("strategy.payments.quarantined") == Some(1);
-        (!is_quarantined && self.backfill.as_ref().is_none_or(Backfill::may_checkpoint)).then_some(mark)
+        let is_swapping = self.backfill.as_ref().is_some_and(Backfill::is_swapping);
+        (!is_quarantined && !is_swapping).then_some(mark)
     }
 
     /// Sends the writer away: to open its store, if it is not open, else with a checkpoint of the replica as it is.
@@ -531,7 +533,8 @@ impl Worker {
             }
             let taken = self.follow();
             if let Some(mark) = self.mark().filter(|mark| mark.sequence >= wanted) {
-                self.begin_write(mark, true);
+                // Somebody waits for it.
+                self.begin_write(mark, false);
             }
             if self.follower.is_none() || started.elapsed() > self.setting.stop_max {
                 return Err(format!(
@@ -600,7 +603,7 @@ impl Worker {
             None => Err("the backfill panicked".to_owned()),
         };
         let taken_over = outcome.and_then(|(replica, backfilled)| {
-            self.take_over(replica)?;
+            self.take_over(replica, backfilled.first_sequence - 1)?;
             Ok(backfilled)
         });
         match &taken_over {
@@ -617,21 +620,21 @@ impl Worker {
         reply.end(answer.map_or_else(Response::Error, Response::Result));
     }
 
-    /// Goes on with the replica of another set.
-    fn take_over(&mut self, replica: Replica) -> Result<(), String> {
-        let writer = writer(&self.config, &replica, self.setting.journal_id);
+    /// Goes on with the replica of another set, which serves from behind the payment `sequence`.
+    fn take_over(&mut self, replica: Replica, sequence: u64) -> Result<(), String> {
         let Some(follower) = self.follower.take() else {
             return Err("there is no replica to take the place of".to_owned());
         };
-        match follower.with(replica) {
+        match follower.with(replica, sequence, self.setting.stop_max) {
             Ok(Some(follower)) => {
+                let writer = writer(&self.config, follower.replica(), self.setting.journal_id);
                 self.follower = Some(follower);
                 self.writing.succeed(writer);
                 self.last_mark = None;
                 Ok(())
             }
             Ok(None) => {
-                let reason = "the new replica is at no entry of the journal";
+                let reason = "the new replica does not come to where the set took over";
                 self.note_failure(reason.to_owned());
                 Err(reason.to_owned())
             }

@@ -16,8 +16,7 @@
 use std::sync::Arc;
 
 use pinion_book::BookAgent;
-use pinion_features::set::canonical;
-use pinion_features::{FeatureAgent, FeatureControl, FeatureSet};
+use pinion_features::{FeatureAgent, FeatureControl, FeatureSet, Formers};
 use pinion_ingest::{DeadLetters, IngestAgent, Intake};
 use pinion_journal::{Gate, Reader};
 use pinion_publish::{Engine, Outlet, PublishAgent, Resume};
@@ -37,9 +36,8 @@ use pinion_transport::{Bus as _, Endpoint};
 
 use crate::bus::Connect;
 use crate::config::Config;
-use crate::feature_sets::InForce;
-use crate::replica::{SharedReplica, copy_into_fresh, feature_store, lock};
-use crate::scheduled::ScheduledFeatures;
+use crate::feature_sets::{self, InForce};
+use crate::replica::{SharedReplica, copy_into_fresh, feature_store, lock, scorer};
 use crate::strategies;
 
 /// Builds an agent on the thread that will run it.
@@ -76,7 +74,8 @@ pub struct Surroundings<C> {
     pub begin: Option<SharedReplica>,
     /// The feature set in force.
     pub set: Arc<FeatureSet>,
-    /// The sets that served what is recorded, in order, with what counts for them; none: `set` and everything.
+    /// The sets that served what is recorded, in order, with what counts for them, the last one in force; none: `set`
+    /// and everything.
     pub sets: Vec<InForce>,
     /// The feature agent's end of the way by which another set takes over.
     pub features: Option<FeatureControl>,
@@ -215,13 +214,20 @@ fn payment_lane(
 ) -> [Stage; 3] {
     let (to_score, from_features) = ring(config.engine.ring_records_max as usize);
     let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);
-    let set = knowledge.set.clone();
+    let (set, begin) = (knowledge.set.clone(), knowledge.begin.clone());
     [
         features_stage(config, counters, knowledge, (events, to_score)),
         staged(config, counters, Role::Score, move |config, counters| {
+            let mut scorer = scorer(config, &set)?;
+            if let Some(replica) = begin
+                && let Some(known) = lock(&replica).scorer()
+            {
+                copy_into_fresh(known, scorer.as_mut(), Pace::NONE);
+            }
+            let section = &config.score;
             Ok(ScoreAgent::new(
-                &config.score,
-                |slots| canonical::hash_of_first(&set, slots),
+                section,
+                *scorer,
                 from_features,
                 to_strategy,
                 counters,
@@ -236,7 +242,6 @@ fn payment_lane(
     ]
 }
 
-/// The node's feature stage; in a replay over several sets the one that exchanges them.
 fn features_stage(
     config: &Config,
     counters: &Counters,
@@ -244,36 +249,33 @@ fn features_stage(
     (events, to_score): (Consumer<PaymentRecord>, Producer<FeatureRecord>),
 ) -> Stage {
     let Knowledge {
-        mut set,
+        set,
         sets,
         begin,
         control,
     } = knowledge;
-    if sets.len() > 1 {
-        return staged(config, counters, Role::Features, move |config, counters| {
-            Ok(ScheduledFeatures::new(
-                config,
-                &sets,
-                (events, to_score),
-                counters,
-            )?)
-        });
-    }
-    let since = sets.first().and_then(|only| only.since);
-    if let Some(only) = sets.into_iter().next() {
-        set = only.set;
-    }
+    let (set, since) = match sets.last() {
+        Some(in_force) => (in_force.set.clone(), in_force.since),
+        None => (set, None),
+    };
     staged(config, counters, Role::Features, move |config, counters| {
         let mut store = Box::new(feature_store(config, &set)?);
         store.prefault();
-        let begun = begin.map_or(0, |replica| {
-            let replica = lock(&replica);
-            copy_into_fresh(replica.store(), store.as_mut(), Pace::NONE);
-            replica.place().sequence
-        });
+        let mut formers = Formers::default();
+        let begun = match begin {
+            Some(replica) => {
+                let replica = lock(&replica);
+                copy_into_fresh(replica.store(), store.as_mut(), Pace::NONE);
+                replica.place().sequence
+            }
+            None => {
+                formers = feature_sets::formers(config, &sets)?;
+                0
+            }
+        };
         let section = &config.features;
         let agent = FeatureAgent::new(section, store, begun, control, events, to_score, counters)?;
-        Ok(agent.with_since(since))
+        Ok(agent.with_since(since).with_formers(formers))
     })
 }
 

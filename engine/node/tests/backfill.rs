@@ -13,7 +13,7 @@ use pinion_features::{FeatureAgent, FeatureCommand, FeatureControl, FeatureRetir
 use pinion_ingest::ByHand;
 use pinion_journal::{Entry, Identity, JournalAgent, Reader, recover};
 use pinion_node::admin::{Answer, Backfilled, Client, Request, Server};
-use pinion_node::feature_sets::{self, Step};
+use pinion_node::feature_sets::{self, InForce, Step};
 use pinion_node::housekeeping::Housekeeping;
 use pinion_node::replica::{Followed, Follower, Since, feature_store};
 use pinion_node::snapshotter::{Snapshotter, Snapshotting};
@@ -26,6 +26,7 @@ use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::latest::{Latest, latest};
 use pinion_runtime::ring::{Consumer, EntryProducer, Producer, entry_ring, ring};
+use pinion_runtime::state::State as _;
 use pinion_schemas::encode::Encoder;
 use pinion_schemas::records::{
     DecisionRecord, EntryHeader, FEATURES_MAX, FeatureRecord, PaymentRecord, entry_kind, payment_kind,
@@ -87,7 +88,7 @@ impl Rig {
             fsync: section.fsync,
             progress: seen,
         });
-        let replica = Replica::new(&config, set.clone()).unwrap();
+        let replica = Replica::with_cases(&config, &[InForce::always(set.clone())]).unwrap();
         let follower = Follower::new(replica, DecisionMark::default(), followed)
             .unwrap()
             .unwrap();
@@ -241,27 +242,50 @@ impl Rig {
         digest
     }
 
-    /// What an engine with `set` from the start on would have: vectors and digest.
-    fn expected(&self, set: &FeatureSet, from_ns: Option<i64>) -> (Vec<[f32; FEATURES_MAX]>, String) {
-        let mut replica = Replica::new(&self.config, Arc::new(set.clone())).unwrap();
+    /// A replica with `set` from the start on, and its vectors up to the payment `sequence`.
+    fn replica(
+        &self,
+        set: &FeatureSet,
+        from_ns: Option<i64>,
+        sequence: u64,
+    ) -> (Replica, Reader, Vec<[f32; FEATURES_MAX]>) {
+        let mut replica =
+            Replica::with_cases(&self.config, &[InForce::always(Arc::new(set.clone()))]).unwrap();
         replica.set_since(from_ns.map(|from_ns| Since {
             from_ns,
             until_sequence: u64::MAX,
         }));
         let mut inputs = Reader::open(&self.config.journal().dir).unwrap();
         let mut vectors = Vec::new();
-        let sequence = self.mark.sequence;
         replica
             .run(&mut inputs, sequence, usize::MAX, |_, vector| {
                 vectors.push(*vector)
             })
             .unwrap();
-        let hex = replica
-            .digest()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        (vectors, hex)
+        (replica, inputs, vectors)
+    }
+
+    /// Digest of what the engine knows after an exchange: names and features of `set`, but cases of `former` up to the
+    /// payment `sequence`.
+    fn expected_digest(
+        &self,
+        former: &FeatureSet,
+        (set, from_ns): (&FeatureSet, Option<i64>),
+        sequence: u64,
+    ) -> String {
+        let (former, ..) = self.replica(former, None, sequence);
+        let (mut replica, mut inputs, _) = self.replica(set, from_ns, sequence);
+        let cases = former.scorer().unwrap().regions();
+        for region in replica.regions_mut() {
+            if let Some(case) = cases.iter().find(|case| case.name == region.name) {
+                region.bytes.copy_from_slice(case.bytes);
+            }
+        }
+        replica
+            .run(&mut inputs, self.mark.sequence, usize::MAX, |_, _| ())
+            .unwrap();
+        let digest = replica.digest();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -275,8 +299,9 @@ fn check(full_rings: u32, from: Option<(&str, i64)>) -> Backfilled {
     let asked = lane.backfill("payments-attempts", from.map(|(day, _)| day));
     let backfilled = lane.run_until_backfilled(asked);
     lane.run(lane.mark.sequence + 500);
-    let (of_former, _) = lane.expected(&former, None);
-    let (of_set, digest) = lane.expected(&set, from.map(|(_, from_ns)| from_ns));
+    let from_ns = from.map(|(_, from_ns)| from_ns);
+    let (_, _, of_former) = lane.replica(&former, None, lane.mark.sequence);
+    let (_, _, of_set) = lane.replica(&set, from_ns, lane.mark.sequence);
     let hashes = [&former, &set].map(canonical::hash);
     let first = backfilled.first_sequence as usize;
     assert!(first > 2_000 && first < lane.vectors.len(), "{backfilled:?}");
@@ -286,7 +311,12 @@ fn check(full_rings: u32, from: Option<(&str, i64)>) -> Backfilled {
         assert_eq!(*hash, hashes[usize::from(is_new)], "payment {}", index + 1);
         assert_eq!(vector.as_bytes(), expected.as_bytes(), "payment {}", index + 1);
     }
-    assert_eq!(lane.digest(), digest, "the replica is the new set's");
+    let digest = lane.expected_digest(&former, (&set, from_ns), backfilled.first_sequence - 1);
+    assert_eq!(
+        lane.digest(),
+        digest,
+        "the replica is the new set's, with the cases that were"
+    );
     assert_eq!(backfilled.former.hash, format!("{:016x}", hashes[0]));
     assert_eq!(backfilled.set.hash, format!("{:016x}", hashes[1]));
     lane.snapshotter.finish();

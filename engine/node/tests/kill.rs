@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use pinion_journal::Reader;
 use pinion_node::admin::{Client, Request};
+use pinion_node::feature_sets::InForce;
 use pinion_node::{Config, Replica};
 use support::*;
 
@@ -123,7 +124,7 @@ fn killed_engine_comes_back_to_the_state_of_a_run_without_interruption() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
     let set = Arc::new(config.features.load_set().unwrap());
-    let mut whole = Replica::new(&config, set).unwrap();
+    let mut whole = Replica::with_cases(&config, &[InForce::always(set)]).unwrap();
     let mut inputs = None;
     let (mut from_checkpoint, mut at_start, mut tail) = (0, 0, 0);
     let began = Instant::now();

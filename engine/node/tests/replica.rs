@@ -6,6 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use pinion_journal::{Identity, JournalAgent, Reader, recover};
+use pinion_node::feature_sets::InForce;
 use pinion_node::replica::{Followed, Follower, copy_into_fresh};
 use pinion_node::{Config, Replica};
 use pinion_publish::DecisionMark;
@@ -40,17 +41,17 @@ fn copied_replica_goes_on_as_the_one_it_was_copied_from() {
     light.stop();
     let set = Arc::new(config.features.load_set().unwrap());
     let dir = config.journal().dir;
-    let mut whole = Replica::new(&config, set.clone()).unwrap();
+    let mut whole = Replica::with_cases(&config, &[InForce::always(set.clone())]).unwrap();
     let mut inputs = Reader::open(&dir).unwrap();
     for step in 1..=11 {
         whole.run(&mut inputs, step * 200, usize::MAX, |_, _| ()).unwrap();
-        let mut copied = Replica::new(&config, set.clone()).unwrap();
+        let mut copied = Replica::with_cases(&config, &[InForce::always(set.clone())]).unwrap();
         copy_into_fresh(&whole, &mut copied, Pace::NONE);
         copied.resume_at(whole.place());
         assert_eq!(differing(&whole, &copied), [], "copied at {}", step * 200);
         let mut rest = Reader::open_at(&dir, copied.place().position).unwrap().unwrap();
         copied.run(&mut rest, u64::MAX, usize::MAX, |_, _| ()).unwrap();
-        let mut expected = Replica::new(&config, set.clone()).unwrap();
+        let mut expected = Replica::with_cases(&config, &[InForce::always(set.clone())]).unwrap();
         let mut all = Reader::open(&dir).unwrap();
         expected.run(&mut all, u64::MAX, usize::MAX, |_, _| ()).unwrap();
         assert_eq!(
@@ -93,7 +94,7 @@ impl Written {
             progress: seen,
         });
         let set = Arc::new(config.features.load_set().unwrap());
-        let replica = Replica::new(config, set).unwrap();
+        let replica = Replica::with_cases(config, &[InForce::always(set)]).unwrap();
         let follower = Follower::new(replica, DecisionMark::default(), followed);
         Self {
             inputs,
@@ -142,7 +143,7 @@ impl Written {
 
     fn follow(&mut self) -> (u64, bool) {
         for _ in 0..4 {
-            self.follower.turn(1_000).unwrap();
+            self.follower.turn(1_000, || false).unwrap();
         }
         (
             self.follower.replica().place().sequence,

@@ -1,6 +1,7 @@
 //! The stage's duty cycle.
 //!
-//! Invariant: every event that comes in goes out once, in order; only transactions are scored.
+//! Invariant: every event that comes in goes out once, in order; only transactions are scored; a transaction is scored
+//! with every label before it.
 
 use pinion_runtime::agent::Agent;
 use pinion_runtime::counters::Counters;
@@ -12,7 +13,7 @@ use crate::counters::ScoreCounters;
 use crate::error::ScoreError;
 use crate::scorer::Scorer;
 
-/// Scores the transactions of the payments lane.
+/// Scores the transactions of the payments lane, and learns from its labels.
 pub struct ScoreAgent {
     input: Consumer<FeatureRecord>,
     output: Producer<ScoredRecord>,
@@ -22,21 +23,20 @@ pub struct ScoreAgent {
 }
 
 impl ScoreAgent {
-    /// An agent with its model loaded and warm. `hash_of_first`: see [`Scorer::load`].
+    /// An agent that serves from `scorer`.
     ///
     /// # Errors
-    /// [`ScoreError`] if the configuration, the model or the library is refused.
+    /// [`ScoreError`] if the configuration is refused.
     pub fn new(
         config: &ScoreConfig,
-        hash_of_first: impl Fn(usize) -> Option<u64>,
+        scorer: Scorer,
         input: Consumer<FeatureRecord>,
         output: Producer<ScoredRecord>,
         counters: &Counters,
     ) -> Result<Self, ScoreError> {
         config.validate()?;
         let counters = ScoreCounters::new(counters);
-        let scorer = Scorer::load(config, hash_of_first)?;
-        counters.bank_rows.set(scorer.bank().len() as u64);
+        counters.show(&scorer);
         Ok(Self {
             input,
             output,
@@ -67,7 +67,7 @@ impl Agent for ScoreAgent {
         if room == 0 {
             counters.output_full.increment();
         }
-        input.read_batch(room, |record| {
+        let work_count = input.read_batch(room, |record| {
             let score = score_event(scorer, counters, record, now_ns);
             let pushed = output.push_with(|slot| {
                 slot.payment = record.payment;
@@ -76,7 +76,9 @@ impl Agent for ScoreAgent {
                 slot.features = record.features;
             });
             assert!(pushed, "the room was asked for before the batch was read");
-        })
+        });
+        counters.show(scorer);
+        work_count
     }
 
     fn is_drained(&self) -> bool {
@@ -86,17 +88,12 @@ impl Agent for ScoreAgent {
 
 fn score_event(scorer: &mut Scorer, counters: &ScoreCounters, record: &FeatureRecord, now_ns: i64) -> Score {
     let scored_ns = now_ns.max(record.payment.origin.ingest_ns);
-    if record.payment.origin.kind != payment_kind::TRANSACTION {
-        counters.passed.increment();
-        return Score {
-            scored_ns,
-            ..Score::default()
-        };
-    }
-    counters.scored.increment();
-    let score = scorer.score(&record.features);
-    if score.flags & decision_flag::DEGRADED != 0 {
-        counters.degraded.increment();
-    }
+    let score = scorer.apply(&record.payment, &record.features);
+    let is_transaction = record.payment.origin.kind == payment_kind::TRANSACTION;
+    counters.scored.add(u64::from(is_transaction));
+    counters.passed.add(u64::from(!is_transaction));
+    counters
+        .degraded
+        .add(u64::from(score.flags & decision_flag::DEGRADED != 0));
     Score { scored_ns, ..score }
 }

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bank::{BankConfig, ROWS_MAX};
+use crate::cases::CaseEntity;
 use crate::error::ScoreError;
+
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
 
 /// Which code runs the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +34,19 @@ pub struct ScoreConfig {
     pub library: String,
     /// Events scored in one duty cycle at most. 1 to 1024.
     pub batch_max: u32,
+    /// Scored transactions that wait for their label; it takes them into the bank. One more and the oldest can be
+    /// learnt from no more, counted. Sizes the table once at start: 80 bytes each, and 4 per value of the embedding.
+    /// 0: the bank stays the model's own, but for corrections and erasures. 0 to 1048576.
+    pub waiting_max: u32,
+    /// A transaction without a label counts as genuine after this time by the events' clock; a later label takes that
+    /// back. score.waiting_max must hold the transactions of that time. 0: only a label says so, and where there are
+    /// labels of frauds alone, the bank fills with frauds. Unit: seconds. 0 to 31536000.
+    pub genuine_after_s: u64,
+    /// Whose cases score.bank.entity_rows_max limits together: "customer", "terminal", "card", "merchant", "device"
+    /// or "account".
+    pub case_entity: CaseEntity,
+    /// The cases that scores are made of.
+    pub bank: BankConfig,
 }
 
 impl Default for ScoreConfig {
@@ -38,15 +56,36 @@ impl Default for ScoreConfig {
             backend: Backend::Onnx,
             library: "auto".to_owned(),
             batch_max: 16,
+            waiting_max: 65_536,
+            genuine_after_s: 7 * DAY_S,
+            case_entity: CaseEntity::default(),
+            bank: BankConfig::default(),
         }
     }
 }
 
 impl ScoreConfig {
+    /// The section without what cannot change a score: which model it is, its hash says; where the library lies, and how
+    /// many events are scored at once, makes no difference.
+    pub fn deciding(&self) -> Self {
+        let Self {
+            model,
+            library,
+            batch_max,
+            ..
+        } = Self::default();
+        Self {
+            model,
+            library,
+            batch_max,
+            ..self.clone()
+        }
+    }
+
     /// Refuses values that are out of range.
     ///
     /// # Errors
-    /// [`ScoreError::BatchMax`], [`ScoreError::Empty`].
+    /// [`ScoreError::BatchMax`], [`ScoreError::Empty`], [`ScoreError::Bank`].
     pub fn validate(&self) -> Result<(), ScoreError> {
         if !(1..=1024).contains(&self.batch_max) {
             return Err(ScoreError::BatchMax { got: self.batch_max });
@@ -57,7 +96,21 @@ impl ScoreConfig {
         if self.library.is_empty() {
             return Err(ScoreError::Empty { key: "score.library" });
         }
-        Ok(())
+        let limits = [
+            ("score.waiting_max", self.waiting_max.into(), ROWS_MAX.into()),
+            ("score.genuine_after_s", self.genuine_after_s, 365 * DAY_S),
+        ];
+        for (key, got, max) in limits {
+            if got > max {
+                return Err(ScoreError::Bank {
+                    key,
+                    got,
+                    min: 0,
+                    max,
+                });
+            }
+        }
+        self.bank.validate()
     }
 }
 
@@ -86,6 +139,18 @@ mod tests {
         check(
             |config| config.library.clear(),
             "score.library is empty, expected a path",
+        );
+        check(
+            |config| config.waiting_max = ROWS_MAX + 1,
+            "score.waiting_max is 1048577, expected 0 to 1048576",
+        );
+        check(
+            |config| config.genuine_after_s = 365 * DAY_S + 1,
+            "score.genuine_after_s is 31536001, expected 0 to 31536000",
+        );
+        check(
+            |config| config.bank.rows_max = 0,
+            "score.bank.rows_max is 0, expected 1 to 1048576",
         );
     }
 }

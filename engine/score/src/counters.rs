@@ -2,6 +2,8 @@
 
 use pinion_runtime::counters::{Counter, Counters};
 
+use crate::scorer::Scorer;
+
 /// The stage's counters.
 pub struct ScoreCounters {
     /// Transactions scored.
@@ -14,6 +16,28 @@ pub struct ScoreCounters {
     pub output_full: Counter,
     /// Rows of the bank.
     pub bank_rows: Counter,
+    /// Frauds among them.
+    pub bank_frauds: Counter,
+    /// Cases that left the bank because of a limit: of a class, of an entity, of age, or of its rows.
+    pub bank_evicted: Counter,
+    /// Transactions that wait for their label.
+    pub waiting: Counter,
+    /// Transactions that made room for others before their label came.
+    pub forgotten: Counter,
+    /// Labels that took a transaction into the bank.
+    pub labels_admitted: Counter,
+    /// Labels whose transaction was not drawn.
+    pub labels_passed_over: Counter,
+    /// Labels that reversed an earlier one.
+    pub labels_reversed: Counter,
+    /// Labels that said once more what was known.
+    pub labels_repeated: Counter,
+    /// Labels of transactions that are not known, or no more.
+    pub labels_unmatched: Counter,
+    /// Transactions erased by a label that asks for it.
+    pub erased: Counter,
+    /// Transactions taken for genuine because no label had come in time.
+    pub presumed: Counter,
 }
 
 impl ScoreCounters {
@@ -25,6 +49,40 @@ impl ScoreCounters {
             degraded: counters.counter("score.degraded"),
             output_full: counters.counter("score.output_full"),
             bank_rows: counters.counter("score.bank_rows"),
+            bank_frauds: counters.counter("score.bank_frauds"),
+            bank_evicted: counters.counter("score.bank_evicted"),
+            waiting: counters.counter("score.waiting"),
+            forgotten: counters.counter("score.forgotten"),
+            labels_admitted: counters.counter("score.labels_admitted"),
+            labels_passed_over: counters.counter("score.labels_passed_over"),
+            labels_reversed: counters.counter("score.labels_reversed"),
+            labels_repeated: counters.counter("score.labels_repeated"),
+            labels_unmatched: counters.counter("score.labels_unmatched"),
+            erased: counters.counter("score.erased"),
+            presumed: counters.counter("score.presumed"),
         }
+    }
+
+    /// Shows what the scorer counts itself, because it is state.
+    pub fn show(&self, scorer: &Scorer) {
+        let (bank, labels) = (scorer.bank().tally(), scorer.labels());
+        self.bank_rows.set(bank.rows);
+        self.bank_frauds.set(bank.frauds);
+        let evicted = [
+            bank.evicted_class,
+            bank.evicted_entity,
+            bank.evicted_age,
+            bank.evicted_full,
+        ];
+        self.bank_evicted.set(evicted.iter().sum());
+        self.waiting.set(labels.waiting);
+        self.forgotten.set(labels.forgotten);
+        self.labels_admitted.set(labels.admitted);
+        self.labels_passed_over.set(labels.passed_over);
+        self.labels_reversed.set(labels.reversed);
+        self.labels_repeated.set(labels.repeated);
+        self.labels_unmatched.set(labels.unmatched);
+        self.erased.set(labels.erased);
+        self.presumed.set(labels.presumed);
     }
 }

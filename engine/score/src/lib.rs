@@ -5,10 +5,11 @@
 //!   features ──FeatureRecord──▶ [ScoreAgent] ──ScoredRecord──▶ strategy
 //!                                   │ owns
 //!                    Encoder (ONNX Runtime or native) ──embedding──▶ Bank ──neighbours──▶ vote
+//!                                                          └ waits for its label ─▶ a case
 //! ```
 //!
-//! Start at [`agent`]; [`scorer`] holds the way from a vector to a score; [`bank`] the cases; [`manifest`] describes a
-//! model's folder; [`library`] finds and checks the inference library.
+//! Start at [`agent`]; [`scorer`] holds the way from a vector to a score; [`cases`] how a label makes a case; [`bank`] the
+//! cases; [`manifest`] describes a model's folder; [`library`] finds and checks the inference library.
 //!
 //! Invariant: a score is a function of the vector, the model and the cases that are in the bank, and each event is
 //! encoded by itself, so it is the same bits in whichever batch the event lands.
@@ -20,11 +21,14 @@ pub mod error;
 pub mod scorer;
 
 pub mod bank;
+pub mod cases;
 pub mod encoder;
 pub mod library;
 pub mod manifest;
 pub mod native;
 pub mod onnx;
+
+mod waiting;
 
 pub use agent::ScoreAgent;
 pub use config::{Backend, ScoreConfig};

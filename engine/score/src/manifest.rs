@@ -68,6 +68,21 @@ pub struct BankManifest {
     pub neighbours: usize,
     /// A neighbour's vote is `weight · exp(−(1 − similarity) / temperature)`.
     pub temperature: f32,
+    /// When the rows count as of; none: they never leave by age. Unit: ns since 1970.
+    pub as_of_ns: Option<i64>,
+    /// How labelled cases are drawn; none: all come in.
+    pub admission: Option<Admission>,
+}
+
+/// The chance of a case that comes into the bank: `fraud_factor · (1 − s) ^ 0.5` of a fraud and
+/// `genuine_factor · s ^ 0.7` of a genuine case, at most 1, where `s` is the share of fraud that its neighbours had.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admission {
+    /// For frauds; more than 0.
+    pub fraud_factor: f64,
+    /// For genuine cases; more than 0.
+    pub genuine_factor: f64,
 }
 
 /// Platt scaling of the vote's fraud share `s`: `1 / (1 + exp(−(slope · logit(s) + intercept)))`.

@@ -209,7 +209,7 @@ impl List {
                 )
             })
             .collect();
-        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
         all.into_iter()
             .take(count)
             .map(|(similarity, _, id)| (id, similarity))
@@ -435,7 +435,7 @@ fn check_exact(rows: u32, dimensions: usize, precision: Precision, count: usize)
                 Neighbour { row, similarity }
             })
             .collect();
-        all.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
+        all.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(b.row.cmp(&a.row)));
         all.truncate(count);
         assert_eq!(nearest[..all.len()], all);
     }

@@ -10,7 +10,7 @@ use pinion_schemas::ids::Id;
 use pinion_schemas::records::{FeatureRecord, ScoredRecord, payment_kind};
 use pinion_score::bank::{Bank, BankConfig, Case, Label, Neighbour};
 use pinion_score::manifest::ModelFolder;
-use pinion_score::{Backend, ScoreAgent, ScoreConfig};
+use pinion_score::{Backend, ScoreAgent, ScoreConfig, Scorer};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -21,18 +21,26 @@ fn heap_calls_of_1000_events(backend: Backend) -> u64 {
     let config = ScoreConfig {
         model: model.display().to_string(),
         backend,
+        waiting_max: 100,
         ..ScoreConfig::default()
     };
     let (mut feed, input) = ring::<FeatureRecord>(64);
     let (output, mut drain) = ring::<ScoredRecord>(64);
-    let counters = Counters::in_memory(16);
-    let mut agent = ScoreAgent::new(&config, |_| Some(hash), input, output, &counters).unwrap();
+    let counters = Counters::in_memory(32);
+    let scorer = Scorer::load(&config, |_| Some(hash)).unwrap();
+    let mut agent = ScoreAgent::new(&config, scorer, input, output, &counters).unwrap();
     count_heap_calls(|| {
         for sequence in 1..=1_000 {
             let mut record = FeatureRecord::default();
-            record.payment.origin.kind = payment_kind::TRANSACTION;
             record.payment.origin.sequence = sequence;
-            record.features[0] = sequence as f32;
+            record.payment.transaction_id.0[..4].copy_from_slice(&format_digits(sequence as u32 / 2));
+            if sequence.is_multiple_of(2) {
+                record.payment.origin.kind = payment_kind::TRANSACTION;
+                record.features[0] = sequence as f32;
+            } else {
+                record.payment.origin.kind = payment_kind::LABEL;
+                record.payment.verdict = 1 + (sequence % 3) as u8;
+            }
             assert!(feed.try_push(&record));
             assert_eq!(agent.do_work(1), 1);
             assert_eq!(drain.try_pop().unwrap().payment.origin.sequence, sequence);

@@ -121,6 +121,8 @@ class Verdict(object):
     None_ = 0
     Genuine = 1
     Fraud = 2
+    # Erases what is kept of the transaction to learn from, its case and its embedding. Features and counts stay.
+    Erased = 3
 
 
 # Who said so.

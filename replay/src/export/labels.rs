@@ -30,6 +30,8 @@ pub const HELD_MAX: usize = 1 << 20;
 pub struct Outcome {
     /// Whether it was a fraud.
     pub is_fraud: bool,
+    /// Whether it is to be learnt from no more, whatever else is known.
+    pub is_erased: bool,
     /// When the label that says so became known. Unit: ns since the Unix epoch.
     pub known_ns: i64,
 }
@@ -39,7 +41,7 @@ pub struct Outcome {
 #[repr(C)]
 struct Label {
     transaction_id: Id,
-    is_fraud: u8,
+    verdict: u8,
     is_found: u8,
     reserved: [u8; 2],
     transaction_ns: i64,
@@ -90,7 +92,7 @@ impl DayLabels {
     pub(crate) fn take(&mut self, payment: &PaymentRecord) -> Result<(), ExportError> {
         let label = Label {
             transaction_id: payment.transaction_id,
-            is_fraud: u8::from(payment.verdict == Verdict::Fraud.0),
+            verdict: payment.verdict,
             is_found: 0,
             reserved: [0; 2],
             transaction_ns: payment.transaction_ns,
@@ -125,8 +127,10 @@ impl DayLabels {
         let mut outcome = None;
         for label in own {
             label.is_found = 1;
+            let was_erased = outcome.is_some_and(|outcome: Outcome| outcome.is_erased);
             outcome = Some(Outcome {
-                is_fraud: label.is_fraud == 1,
+                is_fraud: label.verdict == Verdict::Fraud.0,
+                is_erased: was_erased || label.verdict == Verdict::Erased.0,
                 known_ns: label.known_ns,
             });
         }
@@ -261,7 +265,13 @@ mod tests {
     #[test]
     fn labels_that_went_to_files_are_found_as_those_in_memory() {
         let (in_memory, tally) = outcomes(HELD_MAX);
-        let known = |is_fraud, known_ns| Some(Outcome { is_fraud, known_ns });
+        let known = |is_fraud, known_ns| {
+            Some(Outcome {
+                is_fraud,
+                is_erased: false,
+                known_ns,
+            })
+        };
         assert_eq!(in_memory[0], known(true, 160), "the last one wins");
         assert_eq!(in_memory[7], known(false, 300), "genuine takes back");
         assert_eq!(in_memory[50], known(true, 150));

@@ -186,6 +186,8 @@ impl Request {
 pub struct ExportSummary {
     /// Rows written, one per transaction.
     pub transactions: u64,
+    /// Transactions left out because they were erased.
+    pub erased: u64,
     /// Days that they are of.
     pub days: u64,
     /// Rows labelled fraud.
@@ -339,19 +341,20 @@ fn write(
         if is_row(request, &payment) {
             let outcome = plan.labels.outcome_of(&payment)?;
             let vector = &vector[..slot_count];
-            summary.note(outcome);
-            rows.write(&Row {
-                payment: &payment,
-                outcome,
-                vector,
-            })?;
+            if summary.note(outcome) {
+                rows.write(&Row {
+                    payment: &payment,
+                    outcome,
+                    vector,
+                })?;
+            }
             if plan.is_last_of_its_day(&payment) {
                 plan.labels.close(day_of(&payment));
                 rows.end_day(day_of(&payment))?;
             }
         }
     }
-    if summary.events != plan.events || summary.transactions != plan.transactions() {
+    if summary.events != plan.events || summary.transactions + summary.erased != plan.transactions() {
         let source_name = payments.describe();
         return Err(ExportError::Changed { source_name });
     }
@@ -363,10 +366,17 @@ fn write(
 }
 
 impl ExportSummary {
-    fn note(&mut self, outcome: Option<Outcome>) {
+    /// Counts a transaction. Returns whether it may be written.
+    fn note(&mut self, outcome: Option<Outcome>) -> bool {
+        let is_erased = outcome.is_some_and(|outcome| outcome.is_erased);
+        if is_erased {
+            self.erased += 1;
+            return false;
+        }
         self.transactions += 1;
         self.labelled += u64::from(outcome.is_some());
         self.frauds += u64::from(outcome.is_some_and(|outcome| outcome.is_fraud));
+        true
     }
 }
 

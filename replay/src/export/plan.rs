@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use pinion_schemas::records::{PaymentRecord, payment_kind};
+use pinion_schemas::wire::Verdict;
 
 use super::labels::DayLabels;
 use super::payments::Payments;
@@ -74,7 +75,8 @@ impl Plan {
             return Ok(());
         }
         let delay_ns = payment.origin.event_ns.saturating_sub(payment.transaction_ns);
-        if delay_ns > request.label_reach_ns() {
+        // What is to be erased is, however late.
+        if delay_ns > request.label_reach_ns() && payment.verdict != Verdict::Erased.0 {
             self.labels_late += 1;
             return Ok(());
         }

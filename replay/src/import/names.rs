@@ -20,6 +20,7 @@ pub(crate) const VERDICTS: &[(Verdict, &str)] = &[
     (Verdict::None, ""),
     (Verdict::Genuine, "genuine"),
     (Verdict::Fraud, "fraud"),
+    (Verdict::Erased, "erased"),
 ];
 
 pub(crate) const LABEL_SOURCES: &[(LabelSource, &str)] = &[

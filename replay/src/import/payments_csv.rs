@@ -16,7 +16,7 @@
 //! | `channel` | transaction | empty, `card-present`, `card-not-present`, `atm`, `transfer` |
 //! | `merchant_category` | transaction | ISO 18245 number, 0 if unknown |
 //! | `card`, `merchant`, `device` | transaction, label | may be empty |
-//! | `verdict` | label | `genuine`, `fraud` |
+//! | `verdict` | label | `genuine`, `fraud`, `erased` |
 //! | `label_source` | label | empty, `chargeback`, `analyst`, `customer`, `expiry` |
 //! | `transaction_time` | label | RFC 3339 |
 //! | `change` | account update | `opened`, `limit-changed`, `blocked`, `unblocked`, `closed` |

@@ -912,13 +912,14 @@ impl ::flatbuffers::SimpleToVerifyInSlice for Outcome {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_VERDICT: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_VERDICT: u8 = 2;
+pub const ENUM_MAX_VERDICT: u8 = 3;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_VERDICT: [Verdict; 3] = [
+pub const ENUM_VALUES_VERDICT: [Verdict; 4] = [
   Verdict::None,
   Verdict::Genuine,
   Verdict::Fraud,
+  Verdict::Erased,
 ];
 
 /// What became known of a transaction.
@@ -930,13 +931,16 @@ impl Verdict {
   pub const None: Self = Self(0);
   pub const Genuine: Self = Self(1);
   pub const Fraud: Self = Self(2);
+  /// Erases what is kept of the transaction to learn from, its case and its embedding. Features and counts stay.
+  pub const Erased: Self = Self(3);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 2;
+  pub const ENUM_MAX: u8 = 3;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::None,
     Self::Genuine,
     Self::Fraud,
+    Self::Erased,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -944,6 +948,7 @@ impl Verdict {
       Self::None => Some("None"),
       Self::Genuine => Some("Genuine"),
       Self::Fraud => Some("Fraud"),
+      Self::Erased => Some("Erased"),
       _ => None,
     }
   }

@@ -79,6 +79,7 @@ const VERDICTS: &Names<i64> = &[
     ("none", Verdict::None.0 as i64),
     ("genuine", Verdict::Genuine.0 as i64),
     ("fraud", Verdict::Fraud.0 as i64),
+    ("erased", Verdict::Erased.0 as i64),
 ];
 
 /// The values of [`FilterField::LabelSource`].

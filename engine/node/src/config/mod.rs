@@ -119,15 +119,14 @@ impl Config {
     pub fn decision_hash(&self) -> u64 {
         #[derive(Serialize)]
         struct Deciding {
-            backend: pinion_score::Backend,
             ingest: IngestConfig,
             book: BookConfig,
             features: FeaturesConfig,
+            score: ScoreConfig,
             strategy: StrategyConfig,
         }
         let defaults = Self::default();
         let deciding = Deciding {
-            backend: self.score.backend,
             ingest: IngestConfig {
                 batch_max: defaults.ingest.batch_max,
                 rejects_max: defaults.ingest.rejects_max,
@@ -143,6 +142,7 @@ impl Config {
                 set: defaults.features.set,
                 ..self.features.clone()
             },
+            score: self.score.deciding(),
             strategy: StrategyConfig {
                 batch_max: defaults.strategy.batch_max,
                 ..self.strategy.clone()
@@ -176,6 +176,7 @@ impl Config {
             ingest: Vec<u64>,
             frame_len_max: u32,
             features: FeaturesConfig,
+            score: ScoreConfig,
         }
         let defaults = FeaturesConfig::default();
         let deciding = Deciding {
@@ -186,6 +187,7 @@ impl Config {
                 set: defaults.set,
                 ..self.features.clone()
             },
+            score: self.score.deciding(),
         };
         toml::to_string(&deciding).expect("every configuration struct serialises")
     }

@@ -25,7 +25,10 @@ const SOURCES: [&str; 11] = [
     include_str!("../../../checkpoint/src/config.rs"),
     include_str!("../../../book/src/config.rs"),
     include_str!("../../../features/src/config.rs"),
-    include_str!("../../../score/src/config.rs"),
+    concat!(
+        include_str!("../../../score/src/config.rs"),
+        include_str!("../../../score/src/bank/config.rs")
+    ),
     include_str!("../../../strategy/src/config.rs"),
     include_str!("../../../publish/src/config.rs"),
 ];

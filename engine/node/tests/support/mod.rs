@@ -58,6 +58,10 @@ pub(crate) fn config(folder: &Path) -> Config {
     config.bus.driver = DriverKind::External;
     config.score.model = in_repository("models/fraud-v1").display().to_string();
     config.score.backend = Backend::Native;
+    // Little more than the model's own cases, so that some leave.
+    config.score.bank.rows_max = 5_000;
+    config.score.waiting_max = 100;
+    config.score.genuine_after_s = 8 * 3_600;
     config.publish.when_unheard = WhenUnheard::Drop;
     let roles = [
         "ingest",

@@ -5,6 +5,8 @@
 use pinion_schemas::ids::Id;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::index::Identified;
+
 /// What a case turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Label {
@@ -103,6 +105,12 @@ impl Row {
 
     pub(super) fn label(&self) -> Label {
         Label::of(self.is_fraud == 1)
+    }
+}
+
+impl Identified for Row {
+    fn id(&self) -> &Id {
+        &self.id
     }
 }
 

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The records of one kind, by number.
 #[derive(Clone, Debug)]
-pub(super) struct Column<T> {
+pub(crate) struct Column<T> {
     words: Words,
     len: usize,
     kind: PhantomData<T>,
@@ -23,7 +23,7 @@ impl<T> Column<T> {
     );
 
     /// Memory for `len` records, not there yet.
-    pub(super) fn zeroed(len: usize) -> Self {
+    pub(crate) fn zeroed(len: usize) -> Self {
         let () = Self::WITHIN_WORDS;
         Self {
             words: Words::zeroed((len * size_of::<T>()).div_ceil(size_of::<u64>())),
@@ -33,23 +33,23 @@ impl<T> Column<T> {
     }
 
     /// Has all memory there.
-    pub(super) fn prefault(&mut self) {
+    pub(crate) fn prefault(&mut self) {
         self.words.prefault();
     }
 
     /// All bytes, to be kept.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.words.as_bytes()
     }
 
     /// All bytes, to be filled.
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         self.words.as_mut_bytes()
     }
 
     /// Asks for the lines of some records, to be there when they are read soon.
     #[inline]
-    pub(super) fn prefetch(&self, first: usize, count: usize) {
+    pub(crate) fn prefetch(&self, first: usize, count: usize) {
         const WORD: usize = size_of::<u64>();
         const LINE: usize = 8;
         let start = first * size_of::<T>() / WORD;

@@ -8,7 +8,6 @@
 
 use pinion_schemas::ids::Id;
 
-use super::case::Row;
 use super::column::Column;
 
 /// Odd numbers without a pattern.
@@ -21,35 +20,40 @@ const MIX: [u64; 6] = [
     0xA076_1D64_78BD_642F,
 ];
 
+/// What has an id.
+pub(crate) trait Identified {
+    fn id(&self) -> &Id;
+}
+
 /// Rows by id.
 #[derive(Clone, Debug)]
-pub(super) struct Index {
-    pub(super) buckets: Column<u64>,
+pub(crate) struct Index {
+    pub(crate) buckets: Column<u64>,
 }
 
 impl Index {
-    pub(super) fn new(rows_max: u32) -> Self {
+    pub(crate) fn new(rows_max: u32) -> Self {
         Self {
             buckets: Column::zeroed((2 * rows_max as usize).next_power_of_two()),
         }
     }
 
     /// The row of an id. Cost: about two lines.
-    pub(super) fn find(&self, rows: &[Row], id: &Id) -> Option<u32> {
+    pub(crate) fn find(&self, rows: &[impl Identified], id: &Id) -> Option<u32> {
         let buckets = &*self.buckets;
         let slot = slot(buckets, rows, id).ok()?;
         Some(buckets[slot] as u32 - 1)
     }
 
     /// Adds an id that is not there.
-    pub(super) fn add(&mut self, rows: &[Row], id: &Id, row: u32) {
+    pub(crate) fn add(&mut self, rows: &[impl Identified], id: &Id, row: u32) {
         let buckets = &mut *self.buckets;
         let slot = slot(buckets, rows, id).expect_err("the id was removed before");
         buckets[slot] = hash(id) & !u64::from(u32::MAX) | u64::from(row + 1);
     }
 
     /// Takes an id out that is there.
-    pub(super) fn remove(&mut self, rows: &[Row], id: &Id) {
+    pub(crate) fn remove(&mut self, rows: &[impl Identified], id: &Id) {
         let buckets = &mut *self.buckets;
         let slot = slot(buckets, rows, id).expect("a row's id is in the index");
         let mask = buckets.len() - 1;
@@ -63,7 +67,7 @@ fn home(hash: u64, mask: usize) -> usize {
 }
 
 /// The bucket of an id, or the free one where it would stand.
-fn slot(buckets: &[u64], rows: &[Row], id: &Id) -> Result<usize, usize> {
+fn slot(buckets: &[u64], rows: &[impl Identified], id: &Id) -> Result<usize, usize> {
     let mask = buckets.len() - 1;
     let hash = hash(id);
     let mut index = home(hash, mask);
@@ -72,7 +76,7 @@ fn slot(buckets: &[u64], rows: &[Row], id: &Id) -> Result<usize, usize> {
         if bucket == 0 {
             return Err(index);
         }
-        if bucket >> 32 == hash >> 32 && rows[(bucket as u32 - 1) as usize].id == *id {
+        if bucket >> 32 == hash >> 32 && rows[(bucket as u32 - 1) as usize].id() == id {
             return Ok(index);
         }
         index = (index + 1) & mask;
@@ -81,7 +85,7 @@ fn slot(buckets: &[u64], rows: &[Row], id: &Id) -> Result<usize, usize> {
 
 /// Empties a bucket and moves up whoever was pushed past it, so that no search breaks off there. `home` is none for
 /// a bucket that is free.
-pub(super) fn close_gap<T: Copy + Default>(
+pub(crate) fn close_gap<T: Copy + Default>(
     buckets: &mut [T],
     mut gap: usize,
     home: impl Fn(&T) -> Option<usize>,
@@ -100,7 +104,7 @@ pub(super) fn close_gap<T: Copy + Default>(
 }
 
 /// 64 bits of an id.
-fn hash(id: &Id) -> u64 {
+pub(crate) fn hash(id: &Id) -> u64 {
     let (words, rest) = id.0.as_chunks::<8>();
     let rest = u64::from(u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]));
     let word = |index: usize| u64::from_le_bytes(words[index]);
@@ -109,9 +113,9 @@ fn hash(id: &Id) -> u64 {
     fold(first ^ MIX[4], second ^ rest ^ MIX[5])
 }
 
-/// 64 bits of an entity.
-pub(super) fn hash_entity(entity: u64) -> u64 {
-    fold(entity ^ MIX[0], MIX[1])
+/// 64 bits of a number.
+pub(crate) fn hash_number(number: u64) -> u64 {
+    fold(number ^ MIX[0], MIX[1])
 }
 
 fn fold(first: u64, second: u64) -> u64 {
@@ -121,6 +125,7 @@ fn fold(first: u64, second: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::case::Row;
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::case::{Ends, KIN, Row};
 use super::column::Column;
-use super::index::{close_gap, hash_entity};
+use super::index::{close_gap, hash_number};
 
 /// An entity and its rows; free if it has none.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -87,7 +87,7 @@ impl Kin {
 }
 
 fn home(entity: u64, mask: usize) -> usize {
-    hash_entity(entity) as usize & mask
+    hash_number(entity) as usize & mask
 }
 
 /// The bucket of an entity, or the free one where it would stand.

@@ -15,7 +15,8 @@
 //! is there; embeddings stand without gaps, so one of them moves when another goes.
 //!
 //! Order: each operation that gives a label has the next number, the case's sequence. "Oldest" is the lowest sequence;
-//! of two equally similar cases the one with the lower sequence is nearer. So what is found depends on which cases are
+//! of two equally similar cases the one with the higher sequence is nearer, so that the newest label counts however many
+//! cases are alike. So what is found depends on which cases are
 //! there and in which order their labels came, not on who was evicted before or on the machine.
 //!
 //! An approximate index beyond some size would stand beside `search`: rows keep their numbers, [`Bank::embedding`]
@@ -29,10 +30,10 @@ pub mod config;
 
 mod ages;
 mod amount;
-mod column;
+pub(crate) mod column;
 mod embeddings;
 mod half;
-mod index;
+pub(crate) mod index;
 mod kernel;
 mod kin;
 mod search;
@@ -255,7 +256,7 @@ impl Bank {
     }
 
     /// Fills `nearest` with the rows most similar to `embedding`, nearest first; of equally similar ones the one with
-    /// the lower sequence first. Returns how many there are: fewer than asked for only if the bank has fewer, none if
+    /// the higher sequence first. Returns how many there are: fewer than asked for only if the bank has fewer, none if
     /// `embedding` is not finite.
     ///
     /// Shape: `embedding` has the bank's dimensions; `nearest` is as long as neighbours are wanted, up to about 256.
@@ -334,8 +335,8 @@ impl Bank {
         })
     }
 
-    /// Gives a case another label; it is the newest from then on. If its new class is at its cap, the oldest there
-    /// leaves. A label that it has already changes nothing.
+    /// Gives a case another label; it is the newest from then on, and stands for itself alone, with a weight of 1. If
+    /// its new class is at its cap, the oldest there leaves. A label that it has already changes nothing.
     ///
     /// Cost: a few lines, about 0.1 µs.
     pub fn relabel(&mut self, id: &Id, label: Label) -> Relabelled {
@@ -350,6 +351,7 @@ impl Bank {
         self.make_room_in_class(label);
         self.delist(row);
         self.rows[row as usize].is_fraud = u32::from(label == Label::Fraud);
+        self.rows[row as usize].weight = 1.0;
         self.enlist(row);
         self.tally_mut().relabelled += 1;
         Relabelled::Reversed

@@ -5,7 +5,7 @@
 //!   floor      t: at least `count` cells reach it, so at least `count` places have a bound that does
 //!   first      places whose bound reaches t ──compare──▶ s: the count-th similarity among them
 //!   second     places whose bound is in s..t ──compare──▶ those that reach s
-//!   order      by similarity, then by sequence
+//!   order      by similarity, then the newest first
 //! ```
 //!
 //! Why it is exact: `s` is reached by `count` places, so a place below `s` is none of the nearest; a place whose bound
@@ -81,7 +81,7 @@ impl Search {
         self.folded.resize(self.folded.capacity(), [0.0; LANES]);
     }
 
-    /// The `count` nearest of the places `0..len`, nearest first; of equal ones the lower `sequence` first. None if
+    /// The `count` nearest of the places `0..len`, nearest first; of equal ones the higher `sequence` first. None if
     /// the embedding is no direction.
     pub(super) fn run(
         &mut self,
@@ -114,7 +114,7 @@ impl Search {
             .retain(|candidate| candidate.similarity >= reached);
         let order = |a: &Candidate, b: &Candidate| {
             let by_similarity = b.similarity.total_cmp(&a.similarity);
-            by_similarity.then_with(|| sequence(a.place).cmp(&sequence(b.place)))
+            by_similarity.then_with(|| sequence(b.place).cmp(&sequence(a.place)))
         };
         if self.candidates.len() > count {
             self.candidates.select_nth_unstable_by(count - 1, order);
