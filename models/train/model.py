@@ -1,5 +1,6 @@
 """An encoder with its bank: trained from vectors, asked for scores, written to and read from a folder."""
 
+import copy
 import dataclasses
 import hashlib
 import tomllib
@@ -10,6 +11,7 @@ import bank as banks
 import calibration
 import network
 import onnx_file
+import precision as precisions
 
 
 @dataclasses.dataclass
@@ -18,6 +20,7 @@ class Encoder:
 
     inputs: network.Inputs
     network: network.Network
+    precision: str = "f32"  # in which its matrices are stored; they have been rounded to it
 
     def embed(self, x):
         """[n, features] -> [n, dimensions]."""
@@ -34,6 +37,15 @@ def train_encoder(x, frauds, recipe, seed):
     pieces = recipe.pieces
     inputs = network.ramp_inputs(x, frauds[kept], pieces) if pieces else network.standard_inputs(x)
     return Encoder(inputs, network.fit(inputs, x, frauds[kept], weights, recipe, seed))
+
+
+def in_precision(encoder, precision):
+    """The encoder that is read back from a file of this precision, with the same head."""
+    rounded = copy.copy(encoder.network)
+    rounded.parameters = list(encoder.network.parameters)
+    for index in range(0, len(rounded.parameters) - 2, 2):
+        rounded.parameters[index] = precisions.rounded(rounded.parameters[index], precision)
+    return Encoder(encoder.inputs, rounded, precision)
 
 
 def starting_bank(encoder, x, frauds, wanted, seed):
@@ -66,6 +78,8 @@ class Model:
     temperature: float
     slope: float
     intercept: float
+    admission: banks.Admission | None = None  # by which the bank's rows were drawn
+    as_of_ns: int | None = None  # event time of the last case that could be drawn
 
     def shares(self, x):
         """[n] share of fraud among the votes."""
@@ -76,24 +90,39 @@ class Model:
         return calibration.calibrated(self.shares(x), self.slope, self.intercept)
 
 
-def write(folder, model, names, about, metrics):
+def encoder_file(encoder, features):
+    """The bytes of encoder.onnx."""
+    return onnx_file.encoder(encoder.inputs, features, encoder.network.layers(), encoder.precision)
+
+
+def write(folder, model, names, about, thresholds, metrics):
     """The files of a model. `names` are the ids of the bank's rows; `about` the first keys of the manifest."""
-    encoder = model.encoder
     files = {
-        "encoder.onnx": onnx_file.encoder(encoder.inputs, len(about["features"]), encoder.network.layers()),
+        "encoder.onnx": encoder_file(model.encoder, len(about["features"])),
         "bank.bin": onnx_file.bank(model.bank, names),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, body in files.items():
         (folder / name).write_bytes(body)
-    sha256 = {name: hashlib.sha256(body).hexdigest() for name, body in files.items()}
-    tables = {
+    tables = manifest_tables(model, {name: hashlib.sha256(body).hexdigest() for name, body in files.items()})
+    tables |= {"thresholds": thresholds} | metrics
+    lines = ["# Written by models/train/train.py; engine/score/src/manifest.rs says what each key means."]
+    lines += [f"{key} = {toml_value(value)}" for key, value in about.items()]
+    for table, content in tables.items():
+        lines += ["", f"[{table}]", *[f"{key} = {toml_value(value)}" for key, value in content.items()]]
+    (folder / "manifest.toml").write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def manifest_tables(model, sha256):
+    """The tables of the manifest that say how to read the files."""
+    return {
         "encoder": {
             "file": "encoder.onnx",
             "sha256": sha256["encoder.onnx"],
             "input": "features",
             "output": "embedding",
             "dimensions": model.bank.embeddings.shape[1],
+            "precision": model.encoder.precision,
         },
         "bank": {
             "file": "bank.bin",
@@ -101,15 +130,14 @@ def write(folder, model, names, about, metrics):
             "rows": len(model.bank.labels),
             "neighbours": model.neighbours,
             "temperature": float(f"{model.temperature:.6g}"),
+            "as_of_ns": model.as_of_ns,
+        },
+        "bank.admission": {
+            "fraud_factor": float(f"{model.admission.fraud_factor:.6g}"),
+            "genuine_factor": float(f"{model.admission.genuine_factor:.6g}"),
         },
         "calibration": {"slope": round(float(model.slope), 6), "intercept": round(float(model.intercept), 6)},
-        "metrics": metrics,
     }
-    lines = ["# Written by models/train/train.py; engine/score/src/manifest.rs says what each key means."]
-    lines += [f"{key} = {toml_value(value)}" for key, value in about.items()]
-    for table, content in tables.items():
-        lines += ["", f"[{table}]", *[f"{key} = {toml_value(value)}" for key, value in content.items()]]
-    (folder / "manifest.toml").write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
 def toml_value(value):
@@ -125,8 +153,11 @@ def read(folder, feature_set_hash):
     if manifest["feature_set_hash"] != feature_set_hash:
         found = manifest["feature_set_hash"]
         raise SystemExit(f"{folder}: feature_set_hash is {found}, expected {feature_set_hash} as of the vectors")
-    inputs, layers = onnx_file.read_encoder((folder / manifest["encoder"]["file"]).read_bytes())
+    stored = manifest["encoder"]
+    inputs, layers = onnx_file.read_encoder((folder / stored["file"]).read_bytes())
     bank = onnx_file.read_bank((folder / manifest["bank"]["file"]).read_bytes())
     vote, scale = manifest["bank"], manifest["calibration"]
-    encoder = Encoder(inputs, network.Network.of(layers))
-    return Model(encoder, bank, vote["neighbours"], vote["temperature"], scale["slope"], scale["intercept"])
+    encoder = Encoder(inputs, network.Network.of(layers), stored.get("precision", "f32"))
+    admission = banks.Admission(**vote["admission"]) if "admission" in vote else None
+    scales = scale["slope"], scale["intercept"]
+    return Model(encoder, bank, vote["neighbours"], vote["temperature"], *scales, admission, vote.get("as_of_ns"))

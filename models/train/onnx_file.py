@@ -8,9 +8,12 @@ import struct
 import numpy
 
 import network
+import precision as precisions
 from bank import Bank
 
-FLOAT, INT64 = 1, 7
+# TensorProto.DataType, and how numpy calls them.
+FLOAT, INT8, INT64, FLOAT16 = 1, 3, 7, 10
+KINDS = {FLOAT: "<f4", INT8: "i1", INT64: "<i8", FLOAT16: "<f2"}
 
 
 def varint(value):
@@ -33,7 +36,7 @@ def message(field, body):
 
 def tensor(name, values, data_type=FLOAT):
     """TensorProto: dims 1, data_type 2, name 8, raw_data 9."""
-    values = numpy.asarray(values, dtype="<f4" if data_type == FLOAT else "<i8")
+    values = numpy.asarray(values, dtype=KINDS[data_type])
     dims = b"".join(number(1, size) for size in values.shape)
     return dims + number(2, data_type) + message(8, name) + message(9, values.tobytes())
 
@@ -48,33 +51,53 @@ def node(operator, inputs, output, attributes=()):
 
 
 def value_info(name, columns):
-    """ValueInfoProto of f32 with shape [1, columns]."""
-    shape = b"".join(message(1, number(1, size)) for size in (1, columns))
+    """ValueInfoProto of f32 with shape [rows, columns]; `rows` is a name (dim_param 2): as many as are given."""
+    shape = message(1, message(2, "rows")) + message(1, number(1, columns))
     return message(1, name) + message(2, message(1, number(1, FLOAT) + message(2, shape)))
 
 
-def encoder(inputs, features, layers):
+def matrix(name, values, precision):
+    """Initialisers and nodes of a matrix [outputs, inputs], and the name of its f32 values in the graph."""
+    wide = f"{name}_f32"
+    if precision == "f16":
+        return [tensor(name, values, FLOAT16)], [node("Cast", [name], wide, [("to", FLOAT)])], wide
+    if precision == "int8":
+        # What has a single 1 in each row needs no scales: one of 1 keeps it exact.
+        is_selection = name == "repeat"
+        scale = numpy.ones((), "f4") if is_selection else precisions.scales(values)
+        whole = values if is_selection else precisions.whole(values, scale)
+        parts = [tensor(name, whole, INT8), tensor(f"{name}_scale", scale)]
+        axis = [] if is_selection else [("axis", 0)]
+        return parts, [node("DequantizeLinear", [name, f"{name}_scale"], wide, axis)], wide
+    return [tensor(name, values)], [], name
+
+
+def encoder(inputs, features, layers, precision="f32"):
     """The bytes of: clip((features @ repeat.T - mean) * scale), dense layers with relu between, length 1.
 
     `inputs` is a network.Inputs; `repeat` [columns, features] has a single 1 in each row, so the product is exact,
     and is left out where each feature is one column. `layers` is [(weights [outputs, inputs], bias)].
+    `precision` is that of the matrices: see precision.py. The first dimension is symbolic: any number of rows.
     """
     columns = len(inputs.source)
     initialisers = [tensor("mean", inputs.low), tensor("scale", inputs.slope)]
     initialisers += [tensor("clip_min", [inputs.clip[0]]), tensor("clip_max", [inputs.clip[1]])]
     nodes, first = [], "features"
     if columns != features or (inputs.source != numpy.arange(columns)).any():
-        initialisers.append(tensor("repeat", inputs.source[:, None] == numpy.arange(features)))
-        nodes.append(node("Gemm", ["features", "repeat"], "repeated", [("transB", 1)]))
+        repeat = inputs.source[:, None] == numpy.arange(features)
+        stored, widening, name = matrix("repeat", repeat, "f32" if precision == "f32" else "int8")
+        initialisers += stored
+        nodes += [*widening, node("Gemm", ["features", name], "repeated", [("transB", 1)])]
         first = "repeated"
     nodes += [node("Sub", [first, "mean"], "centred"), node("Mul", ["centred", "scale"], "scaled")]
     nodes += [node("Max", ["scaled", "clip_min"], "floored"), node("Min", ["floored", "clip_max"], "hidden_0")]
     for index, (weights, bias) in enumerate(layers):
         last = index == len(layers) - 1
-        initialisers += [tensor(f"weight_{index}", weights), tensor(f"bias_{index}", bias)]
+        stored, widening, name = matrix(f"weight_{index}", weights, precision)
+        initialisers += [*stored, tensor(f"bias_{index}", bias)]
         dense = "z" if last else f"dense_{index}"
-        inputs = [f"hidden_{index}", f"weight_{index}", f"bias_{index}"]
-        nodes.append(node("Gemm", inputs, dense, [("transB", 1)]))
+        taken = [f"hidden_{index}", name, f"bias_{index}"]
+        nodes += [*widening, node("Gemm", taken, dense, [("transB", 1)])]
         if not last:
             nodes.append(node("Relu", [dense], f"hidden_{index + 1}"))
     initialisers += [tensor("axes", [1], INT64), tensor("epsilon", [1e-12])]
@@ -127,17 +150,19 @@ def fields(body):
 
 
 def read_encoder(body):
-    """Inputs and layers of a file that `encoder` wrote."""
+    """Inputs and layers, in f32, of a file that `encoder` wrote in any precision."""
     tensors = {}
     graph = dict(fields(body))[7]
     for initialiser in (value for field, value in fields(graph) if field == 5):
         content = list(fields(initialiser))
         shape = [value for field, value in content if field == 1]
         kind, name, raw = (dict(content)[field] for field in (2, 8, 9))
-        tensors[name.decode()] = numpy.frombuffer(raw, "<f4" if kind == FLOAT else "<i8").reshape(shape)
+        tensors[name.decode()] = numpy.frombuffer(raw, KINDS[kind]).reshape(shape)
     layers = []
     while f"weight_{len(layers)}" in tensors:
-        layers.append((tensors[f"weight_{len(layers)}"], tensors[f"bias_{len(layers)}"]))
+        name = f"weight_{len(layers)}"
+        scale = tensors.get(f"{name}_scale", numpy.ones(1, "f4"))
+        layers.append((tensors[name].astype("f4") * scale[:, None], tensors[f"bias_{len(layers)}"]))
     clip = float(tensors["clip_min"][0]), float(tensors["clip_max"][0])
     mean = tensors["mean"]
     source = tensors["repeat"].argmax(1) if "repeat" in tensors else numpy.arange(len(mean))

@@ -3,6 +3,7 @@
     [columns]     # data.py: only for tables that the engine did not write
     [split]
     [recipe]      # network.py
+    [encoder]
     [bank]
     [costs]
 """
@@ -12,6 +13,7 @@ import pathlib
 import tomllib
 
 from network import Recipe
+from precision import PRECISIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,13 @@ class Split:
     test_days: int = 14  # reported only
     test_share: float = 0.0
     validation_share: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderSettings:
+    """The encoder's file."""
+
+    precision: str = "f32"  # of its matrices; f16 and int8 make it smaller: precision.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Settings:
     columns: dict | None = None
     split: Split = Split()
     recipe: Recipe = Recipe()
+    encoder: EncoderSettings = EncoderSettings()
     bank: BankSettings = BankSettings()
     costs: Costs = Costs()
 
@@ -60,11 +70,14 @@ def read(path=None):
     if path is None:
         return Settings()
     given = tomllib.loads(pathlib.Path(path).read_text())
-    kinds = {"split": Split, "recipe": Recipe, "bank": BankSettings, "costs": Costs}
+    kinds = {"split": Split, "recipe": Recipe, "encoder": EncoderSettings, "bank": BankSettings, "costs": Costs}
     unknown = set(given) - set(kinds) - {"columns"}
     if unknown:
         raise SystemExit(f"{path}: unknown table {min(unknown)}, expected one of columns, {', '.join(kinds)}")
     parts = {name: part(path, name, kind, given.get(name, {})) for name, kind in kinds.items()}
+    found = parts["encoder"].precision
+    if found not in PRECISIONS:
+        raise SystemExit(f"{path}: encoder.precision is {found!r}, expected one of {', '.join(PRECISIONS)}")
     return Settings(given.get("columns"), **parts)
 
 

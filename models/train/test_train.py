@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+import tomllib
 import unittest
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -13,12 +14,15 @@ import numpy
 import bank
 import calibration
 import data
+import fixtures
 import metrics
 import model
 import network
 import onnx_file
+import precision
 import settings
 import train
+from precision import PRECISIONS
 
 
 class Metrics(unittest.TestCase):
@@ -121,6 +125,43 @@ class Calibration(unittest.TestCase):
         self.assertEqual(calibration.cheapest_threshold(scores, ~frauds, amounts, 1000)[0], 1.0)
 
 
+class Precision(unittest.TestCase):
+    def setUp(self):
+        random = numpy.random.default_rng(6)
+        self.weights = (random.normal(size=(40, 30)) * 10 ** random.uniform(-5, 3, (40, 1))).astype("f4")
+        self.weights[3] = 0
+
+    def test_rounding_again_changes_nothing(self):
+        for name in PRECISIONS:
+            once = precision.rounded(self.weights, name)
+            numpy.testing.assert_array_equal(precision.rounded(once, name), once)
+
+    def test_int8_is_within_half_a_step_of_each_output(self):
+        found = precision.rounded(self.weights, "int8")
+        step = numpy.abs(self.weights).max(1, keepdims=True) / precision.MOST
+        # The scale has 11 significant bits, so the largest value of a row may be off by a little more.
+        self.assertTrue((numpy.abs(found - self.weights) <= 0.57 * step).all())
+
+    def test_matrices_come_back_from_the_file(self):
+        x = made_vectors().x
+        inputs = network.ramp_inputs(x, x[:, 0] > 1, 4)
+        encoder = model.Encoder(inputs, network.Network(len(inputs.source), (5,), 2, 0))
+        for name in PRECISIONS:
+            rounded = model.in_precision(encoder, name)
+            read_inputs, layers = onnx_file.read_encoder(model.encoder_file(rounded, 3))
+            numpy.testing.assert_array_equal(read_inputs.source, inputs.source)
+            for (weights, bias), (expected, expected_bias) in zip(layers, rounded.network.layers()):
+                numpy.testing.assert_array_equal(weights, expected)
+                numpy.testing.assert_array_equal(bias, expected_bias)
+
+    def test_unknown_precision_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "settings.toml")
+            path.write_text('[encoder]\nprecision = "f8"\n')
+            with self.assertRaisesRegex(SystemExit, "encoder.precision is 'f8', expected one of f32, f16, int8"):
+                settings.read(path)
+
+
 class Inputs(unittest.TestCase):
     def test_ramps_say_how_much_of_their_piece_is_passed(self):
         x = numpy.array([[0.0], [10.0], [30.0], [30.0]], "f4")
@@ -147,13 +188,14 @@ PLAN = settings.Settings(
 
 
 class Training(unittest.TestCase):
-    def trained(self, folder, seed):
+    def trained(self, folder, seed, precision="f32"):
         vectors = made_vectors()
         masks = train.split(vectors.times, PLAN.split)
-        found, rows = train.train_model(vectors, masks, PLAN, seed)
+        found, rows = train.train_models(vectors, masks, PLAN, seed)[precision]
+        thresholds = train.alarm_thresholds(vectors, masks, found, PLAN.costs)
         about = {"name": "m", "features": vectors.features, "feature_set_hash": vectors.feature_set_hash}
-        figures = train.measured(vectors, masks, found, PLAN.costs)
-        model.write(pathlib.Path(folder), found, vectors.ids[rows], about, figures)
+        figures = train.measured(vectors, masks, found, thresholds)
+        model.write(pathlib.Path(folder), found, vectors.ids[rows], about, thresholds, {"metrics": figures})
         return vectors, masks, found, figures
 
     def test_learns_writes_and_reads_back(self):
@@ -165,6 +207,41 @@ class Training(unittest.TestCase):
             numpy.testing.assert_allclose(read.scores(x), found.scores(x), atol=1e-4)
             with self.assertRaises(SystemExit):
                 model.read(pathlib.Path(folder), "0000000000000000")
+
+    def test_manifest_says_how_the_bank_was_drawn_and_when_to_alarm(self):
+        with tempfile.TemporaryDirectory() as folder:
+            vectors, masks, found, figures = self.trained(folder, 1)
+            manifest = tomllib.loads(pathlib.Path(folder, "manifest.toml").read_text())
+            last = vectors.times[masks[0]].max()
+            self.assertEqual(manifest["bank"]["as_of_ns"], last)
+            read = model.read(pathlib.Path(folder), "00000000000000ff")
+            for name in ("fraud_factor", "genuine_factor"):
+                self.assertAlmostEqual(getattr(read.admission, name) / getattr(found.admission, name), 1, places=5)
+            alarm = manifest["thresholds"]["alarm"]
+            self.assertEqual(manifest["thresholds"]["false_alarm_cost"], PLAN.costs.false_alarm)
+            alarms = (found.scores(vectors.x[masks[2]]) >= alarm).sum()
+            self.assertEqual(figures["alarms"], alarms)
+
+    def test_every_precision_is_read_back_as_it_was_measured(self):
+        x, sizes = made_vectors().x[:100], []
+        for precision in PRECISIONS:
+            with tempfile.TemporaryDirectory() as folder:
+                found = self.trained(folder, 1, precision)[2]
+                sizes.append(pathlib.Path(folder, "encoder.onnx").stat().st_size)
+                read = model.read(pathlib.Path(folder), "00000000000000ff")
+                self.assertEqual(read.encoder.precision, precision)
+                numpy.testing.assert_array_equal(read.encoder.embed(x), found.encoder.embed(x))
+        self.assertEqual(sizes, sorted(sizes, reverse=True))
+
+    def test_precisions_are_compared(self):
+        vectors = made_vectors()
+        masks = train.split(vectors.times, PLAN.split)
+        models = {name: each for name, (each, _) in train.train_models(vectors, masks, PLAN, 1).items()}
+        tables = train.compared(vectors, masks, models, PLAN.costs)
+        self.assertEqual(list(tables), list(PRECISIONS))
+        off = [table["embedding_off_max"] for table in tables.values()]
+        self.assertTrue(0 == off[0] < off[1] < off[2] < 0.1, off)
+        self.assertEqual(train.as_table(tables).count("\n"), 4)
 
     def test_no_row_is_in_two_parts(self):
         vectors = made_vectors()
@@ -190,6 +267,19 @@ class Training(unittest.TestCase):
         inputs, read = onnx_file.read_encoder(body)
         numpy.testing.assert_array_equal(inputs.source, [0, 1, 2])
         numpy.testing.assert_array_equal(read[1][0], layers[1][0])
+
+
+class Fixtures(unittest.TestCase):
+    def test_the_engines_tests_read_what_is_written_today(self):
+        """Weights and layout to the byte; embeddings in sums that another processor may order otherwise."""
+        with tempfile.TemporaryDirectory() as folder:
+            fixtures.write(pathlib.Path(folder))
+            for precision in PRECISIONS:
+                found, committed = (pathlib.Path(root, precision) for root in (folder, fixtures.FOLDER))
+                files = [path.joinpath("encoder.onnx").read_bytes() for path in (found, committed)]
+                self.assertEqual(*files)
+                rows = [numpy.loadtxt(path / "expected.csv", delimiter=",") for path in (found, committed)]
+                numpy.testing.assert_allclose(*rows, atol=1e-6)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """Trains a fraud model: an encoder, a starting bank, and how to read their outcome.
 
-    python models/train/train.py --features DIR --out models/NAME [--config FILE]
+    python models/train/train.py --features DIR --out models/NAME [--config FILE] [--precision f32|f16|int8]
 
 `DIR` is what `pinion export features` writes: a folder of Parquet, or one Parquet or CSV file. A file of another
 origin is described in the settings (`settings.py`).
 
 Rows are split by time: warm-up (windows fill), training, a delay in which labels become known, validation
-(temperature, calibration, thresholds) and test (reported only). Fixed seeds and one thread: on one machine, the
-same vectors give the same files, byte for byte.
+(temperature, calibration, thresholds) and test (reported only). The encoder is measured in each precision, with a bank
+and a calibration of its own, and written in the wanted one. Fixed seeds and one thread: on one machine, the same
+vectors give the same files, byte for byte.
 """
 
 import argparse
 import datetime
+import math
 import os
 import pathlib
 
@@ -25,6 +27,7 @@ import data
 import metrics
 import model
 import settings
+from precision import PRECISIONS
 
 
 def split(times, plan):
@@ -48,46 +51,82 @@ def date(time_ns):
     return datetime.datetime.fromtimestamp(time_ns / 1e9, datetime.timezone.utc).date()
 
 
-def train_model(vectors, masks, wanted, seed):
-    """The model, and the places of the bank's rows among the vectors."""
+def train_models(vectors, masks, wanted, seed):
+    """By precision: the model, and the places of its bank's rows among the vectors. One encoder is trained for all."""
+    encoder = model.train_encoder(vectors.x[masks[0]], vectors.frauds[masks[0]], wanted.recipe, seed)
+    encoders = {precision: model.in_precision(encoder, precision) for precision in PRECISIONS}
+    return {precision: around(encoder, vectors, masks, wanted, seed) for precision, encoder in encoders.items()}
+
+
+def around(encoder, vectors, masks, wanted, seed):
+    """The model of an encoder, and the places of the bank's rows among the vectors."""
     train, validation, _ = masks
-    encoder = model.train_encoder(vectors.x[train], vectors.frauds[train], wanted.recipe, seed)
     known = train if wanted.split.test_share == 0 else train | validation
     rows = numpy.flatnonzero(known)
-    bank, chosen, _ = model.starting_bank(encoder, vectors.x[rows], vectors.frauds[rows], wanted.bank.rows, seed)
+    x, frauds = vectors.x[rows], vectors.frauds[rows]
+    bank, chosen, admission = model.starting_bank(encoder, x, frauds, wanted.bank.rows, seed)
     fitting = bank if known is train else bank.where(train[rows[chosen]])
     queries, frauds = encoder.embed(vectors.x[validation]), vectors.frauds[validation]
     temperature = model.best_temperature(queries, frauds, fitting, wanted.bank)
     neighbours = min(wanted.bank.neighbours, len(bank.labels))
     shares = model.banks.shares(queries, fitting, neighbours, temperature)
-    slope, intercept = calibration.platt(calibration.logit(shares), frauds.astype(float))
-    return model.Model(encoder, bank, neighbours, temperature, slope, intercept), rows[chosen]
+    scales = calibration.platt(calibration.logit(shares), frauds.astype(float))
+    as_of_ns = int(vectors.times[rows[-1]])
+    return model.Model(encoder, bank, neighbours, temperature, *scales, admission, as_of_ns), rows[chosen]
 
 
-def measured(vectors, masks, trained, costs):
-    """The table [metrics]: of the test rows, and the threshold that was cheapest on the validation rows."""
-    _, validation, test = masks
-    scores, frauds, amounts = trained.scores(vectors.x[validation]), vectors.frauds, vectors.amounts
-    threshold, _ = calibration.cheapest_threshold(
-        scores, frauds[validation], amounts[validation], costs.false_alarm
-    )
-    scores, frauds, amounts = trained.scores(vectors.x[test]), frauds[test], amounts[test]
+def alarm_thresholds(vectors, masks, trained, costs):
+    """The table [thresholds]: the score to alarm at that was cheapest on the validation rows, cut to what is printed."""
+    validation = masks[1]
+    frauds, amounts = vectors.frauds[validation], vectors.amounts[validation]
+    scores = trained.scores(vectors.x[validation])
+    threshold, _ = calibration.cheapest_threshold(scores, frauds, amounts, costs.false_alarm)
+    # Down, not to the nearest: the cases with this score alarm.
+    return {"alarm": math.floor(threshold * 10_000) / 10_000, "false_alarm_cost": float(costs.false_alarm)}
+
+
+def measured(vectors, masks, trained, thresholds):
+    """The table [metrics]: of the test rows."""
+    test = masks[2]
+    scores, frauds, amounts = trained.scores(vectors.x[test]), vectors.frauds[test], vectors.amounts[test]
     area, precision = metrics.ranking_metrics(scores, frauds)
-    alarm = scores >= threshold
-    cost = amounts[frauds & ~alarm].sum() + costs.false_alarm * (alarm & ~frauds).sum()
+    alarm = scores >= thresholds["alarm"]
+    cost = amounts[frauds & ~alarm].sum() + thresholds["false_alarm_cost"] * (alarm & ~frauds).sum()
     return {
         "test_transactions": len(frauds),
         "test_frauds": int(frauds.sum()),
         "auc_roc": round(float(area), 4),
         "average_precision": round(float(precision), 4),
         "brier": round(float(((scores - frauds) ** 2).mean()), 6),
-        "false_alarm_cost": costs.false_alarm,
-        "alarm_threshold": round(threshold, 4),
         "alarms": int(alarm.sum()),
         "alarms_right": int((alarm & frauds).sum()),
         "cost": round(float(cost), 2),
         "cost_without_alarms": round(float(amounts[frauds].sum()), 2),
     }
+
+
+def compared(vectors, masks, models, costs):
+    """The tables [metrics.f32] and so on: what each precision costs in quality and saves in bytes, on the test rows."""
+    x, tables = vectors.x[masks[2]], {}
+    exact = models["f32"].encoder.embed(x)
+    for precision, trained in models.items():
+        found = measured(vectors, masks, trained, alarm_thresholds(vectors, masks, trained, costs))
+        tables[precision] = {
+            "encoder_bytes": len(model.encoder_file(trained.encoder, len(vectors.features))),
+            "auc_roc": found["auc_roc"],
+            "average_precision": found["average_precision"],
+            "brier": found["brier"],
+            "cost": found["cost"],
+            "embedding_off_max": float(f"{numpy.abs(exact - trained.encoder.embed(x)).max():.2g}"),
+        }
+    return tables
+
+
+def as_table(tables):
+    """Lines of Markdown."""
+    head = ["precision", *tables["f32"]]
+    rows = [head, ["---"] * len(head), *[[name, *map(str, table.values())] for name, table in tables.items()]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def beside_trees(vectors, masks, seed):
@@ -106,6 +145,7 @@ def arguments():
     parser.add_argument("--features", "--vectors", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--config", type=pathlib.Path, help="settings; see settings.py")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of the encoder's matrices; over the settings")
     parser.add_argument("--name", help="of the model; without it the last part of --out")
     parser.add_argument("--version", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
@@ -118,8 +158,11 @@ def main():
     wanted = settings.read(args.config)
     vectors = data.read(args.features, wanted.columns)
     masks = split(vectors.times, wanted.split)
-    trained, rows = train_model(vectors, masks, wanted, args.seed)
-    figures = measured(vectors, masks, trained, wanted.costs)
+    models = train_models(vectors, masks, wanted, args.seed)
+    trained, rows = models[args.precision or wanted.encoder.precision]
+    thresholds = alarm_thresholds(vectors, masks, trained, wanted.costs)
+    figures = measured(vectors, masks, trained, thresholds)
+    tables = compared(vectors, masks, {name: each for name, (each, _) in models.items()}, wanted.costs)
     times = vectors.times[masks[0]]
     about = {
         "name": args.name or args.out.name,
@@ -128,11 +171,13 @@ def main():
         "features": vectors.features,
         "feature_set_hash": vectors.feature_set_hash,
     }
-    model.write(args.out, trained, vectors.ids[rows], about, figures)
-    print(f"{args.out}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    in_manifest = {"metrics": figures} | {f"metrics.{name}": table for name, table in tables.items()}
+    model.write(args.out, trained, vectors.ids[rows], about, thresholds, in_manifest)
+    print(f"{args.out}: " + ", ".join(f"{name} {value}" for name, value in {**figures, **thresholds}.items()))
+    print(f"\n{as_table(tables)}")
     if args.beside_trees:
         area, precision = beside_trees(vectors, masks, args.seed)
-        print(f"XGBoost on the same rows: auc_roc {area:.4f}, average_precision {precision:.4f}")
+        print(f"\nXGBoost on the same rows: auc_roc {area:.4f}, average_precision {precision:.4f}")
 
 
 if __name__ == "__main__":
