@@ -23,6 +23,7 @@ pub mod scorer;
 pub mod bank;
 pub mod cases;
 pub mod encoder;
+mod initialisers;
 pub mod library;
 pub mod manifest;
 pub mod native;

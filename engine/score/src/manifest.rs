@@ -33,6 +33,8 @@ pub struct Manifest {
     pub bank: BankManifest,
     /// From the vote to a probability.
     pub calibration: Calibration,
+    /// When to alarm; a model of before 2 has none.
+    pub thresholds: Option<Thresholds>,
     /// Measured at training; shown to people.
     #[serde(default)]
     pub metrics: toml::Table,
@@ -46,12 +48,39 @@ pub struct EncoderManifest {
     pub file: String,
     /// SHA-256 hash of the file, hexadecimal.
     pub sha256: String,
-    /// Name of the graph's input, shape `[1, features]`, f32.
+    /// Name of the graph's input, shape `[rows, features]`, f32. `rows` is symbolic, or 1 in a graph of before.
     pub input: String,
-    /// Name of the graph's output, shape `[1, dimensions]`, f32, of length 1.
+    /// Name of the graph's output, shape `[rows, dimensions]`, f32, each row of length 1.
     pub output: String,
     /// Length of an embedding.
     pub dimensions: usize,
+    /// In what the matrices are stored.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// In what an encoder's matrices are stored. They are widened to f32 when they are read, so that nothing else depends
+/// on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// As trained.
+    #[default]
+    F32,
+    /// Rounded to half precision.
+    F16,
+    /// Whole numbers of -127 to 127 with one scale per output.
+    Int8,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        })
+    }
 }
 
 /// The bank's file and the vote over its rows.
@@ -68,21 +97,35 @@ pub struct BankManifest {
     pub neighbours: usize,
     /// A neighbour's vote is `weight · exp(−(1 − similarity) / temperature)`.
     pub temperature: f32,
-    /// When the rows count as of; none: they never leave by age. Unit: ns since 1970.
+    /// Event time of the newest case that could become a row: the end of the training range. The file has no times,
+    /// so all rows count as of then; none: they never leave by age. Unit: ns since the Unix epoch.
     pub as_of_ns: Option<i64>,
-    /// How labelled cases are drawn; none: all come in.
+    /// By which rule the rows were drawn, and labelled cases are; none: all of them come in.
     pub admission: Option<Admission>,
 }
 
-/// The chance of a case that comes into the bank: `fraud_factor · (1 − s) ^ 0.5` of a fraud and
-/// `genuine_factor · s ^ 0.7` of a genuine case, at most 1, where `s` is the share of fraud that its neighbours had.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+/// By which chance a labelled case becomes a row, and counts one over it; `Admission` in `models/train/bank.py`.
+///
+/// With `p`, the fraud share of the vote before the label was known: `fraud_factor · max(1 − p, 0.01)^0.5` for a
+/// fraud, `genuine_factor · max(p, 0.00001)^0.7` for a genuine case, at most 1.
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Admission {
-    /// For frauds; more than 0.
+    /// Of frauds; above 0.
     pub fraud_factor: f64,
-    /// For genuine cases; more than 0.
+    /// Of genuine cases; above 0.
     pub genuine_factor: f64,
+}
+
+/// When an alarm costs less than none, on the validation days of the training.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    /// Score at or above which an alarm is cheapest, 0 to 1; 1: alarms cost more than they save.
+    pub alarm: f64,
+    /// What an alarm for a genuine case costs; a missed fraud costs its amount. Unit: whole units of the amounts'
+    /// currency, 5.0 is 5.00 EUR.
+    pub false_alarm_cost: f64,
 }
 
 /// Platt scaling of the vote's fraud share `s`: `1 / (1 + exp(−(slope · logit(s) + intercept)))`.
@@ -200,36 +243,151 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     if !(1..=256).contains(&dimensions) {
         return Err(format!("encoder.dimensions is {dimensions}, expected 1 to 256"));
     }
-    let neighbours = manifest.bank.neighbours;
-    if !(NEIGHBOURS_MAX..=256).contains(&neighbours) {
-        return Err(format!(
-            "bank.neighbours is {neighbours}, expected {NEIGHBOURS_MAX} to 256"
-        ));
-    }
-    if manifest.bank.rows < neighbours {
-        return Err(format!(
-            "bank.rows is {}, expected at least {neighbours}",
-            manifest.bank.rows
-        ));
-    }
-    let temperature = manifest.bank.temperature;
-    if !(temperature.is_finite() && temperature > 0.0) {
-        return Err(format!(
-            "bank.temperature is {temperature}, expected a positive number"
-        ));
-    }
+    check_bank(&manifest.bank)?;
     let Calibration { slope, intercept } = manifest.calibration;
     if !(slope.is_finite() && intercept.is_finite()) {
         return Err(format!(
             "calibration is {slope}, {intercept}, expected finite numbers"
         ));
     }
+    manifest.thresholds.as_ref().map_or(Ok(()), check_thresholds)
+}
+
+fn check_bank(bank: &BankManifest) -> Result<(), String> {
+    let neighbours = bank.neighbours;
+    if !(NEIGHBOURS_MAX..=256).contains(&neighbours) {
+        return Err(format!(
+            "bank.neighbours is {neighbours}, expected {NEIGHBOURS_MAX} to 256"
+        ));
+    }
+    if bank.rows < neighbours {
+        return Err(format!(
+            "bank.rows is {}, expected at least {neighbours}",
+            bank.rows
+        ));
+    }
+    check_positive("bank.temperature", f64::from(bank.temperature))?;
+    if let Some(admission) = &bank.admission {
+        check_positive("bank.admission.fraud_factor", admission.fraud_factor)?;
+        check_positive("bank.admission.genuine_factor", admission.genuine_factor)?;
+    }
     Ok(())
+}
+
+fn check_thresholds(thresholds: &Thresholds) -> Result<(), String> {
+    let alarm = thresholds.alarm;
+    if !(0.0..=1.0).contains(&alarm) {
+        return Err(format!("thresholds.alarm is {alarm}, expected 0 to 1"));
+    }
+    check_positive("thresholds.false_alarm_cost", thresholds.false_alarm_cost)
+}
+
+fn check_positive(key: &str, value: f64) -> Result<(), String> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(format!("{key} is {value}, expected a positive number"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HEAD: &str = r#"
+name = "m"
+version = 1
+trained_on = "2018-05-09 to 2018-07-31"
+features = ["a"]
+feature_set_hash = "00000000000000ff"
+[encoder]
+file = "encoder.onnx"
+sha256 = ""
+input = "features"
+output = "embedding"
+dimensions = 4
+"#;
+    const BANK: &str =
+        "\n[bank]\nfile = \"bank.bin\"\nsha256 = \"\"\nrows = 9\nneighbours = 8\ntemperature = 0.1\n";
+    const TAIL: &str = "\n[calibration]\nslope = 1.0\nintercept = 0.0\n";
+
+    /// What comes of a manifest with these lines after its encoder, its bank and its last table.
+    fn open(encoder: &str, bank: &str, last: &str) -> Result<Manifest, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let text = [HEAD, encoder, BANK, bank, TAIL, last].concat();
+        std::fs::write(folder.path().join(MANIFEST_FILE), text).unwrap();
+        let opened = ModelFolder::open(folder.path()).map_err(|error| error.to_string());
+        opened.map(|model| model.manifest)
+    }
+
+    const ADMISSION: &str = "[bank.admission]\nfraud_factor = 0.5\ngenuine_factor = 4.0\n";
+    const THRESHOLDS: &str = "[thresholds]\nalarm = 0.25\nfalse_alarm_cost = 5.0\n";
+
+    #[test]
+    fn manifest_of_before_loads_without_the_newer_keys() {
+        let manifest = open("", "", "").unwrap();
+        assert_eq!(manifest.encoder.precision, Precision::F32);
+        assert!(manifest.bank.as_of_ns.is_none());
+        assert!(manifest.bank.admission.is_none());
+        assert!(manifest.thresholds.is_none());
+    }
+
+    #[test]
+    fn newer_keys_are_read() {
+        let bank = format!("as_of_ns = 1533081599000000000\n{ADMISSION}");
+        let manifest = open("precision = \"int8\"", &bank, THRESHOLDS).unwrap();
+        assert_eq!(manifest.encoder.precision, Precision::Int8);
+        assert_eq!(manifest.bank.as_of_ns, Some(1_533_081_599_000_000_000));
+        let admission = manifest.bank.admission.unwrap();
+        assert_eq!((admission.fraud_factor, admission.genuine_factor), (0.5, 4.0));
+        let thresholds = manifest.thresholds.unwrap();
+        assert_eq!((thresholds.alarm, thresholds.false_alarm_cost), (0.25, 5.0));
+    }
+
+    #[track_caller]
+    fn check_refused(encoder: &str, bank: &str, last: &str, expected: &str) {
+        let error = open(encoder, bank, last).unwrap_err();
+        assert!(
+            error.contains("manifest.toml: ") && error.contains(expected),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn newer_keys_out_of_range_are_refused_by_name() {
+        check_refused(
+            "precision = \"f8\"",
+            "",
+            "",
+            "unknown variant `f8`, expected one of `f32`, `f16`, `int8`",
+        );
+        check_refused("", "as_of_ns = \"never\"", "", "as_of_ns");
+        for (from, to, expected) in [
+            (
+                "0.5",
+                "0.0",
+                "bank.admission.fraud_factor is 0, expected a positive number",
+            ),
+            (
+                "4.0",
+                "inf",
+                "bank.admission.genuine_factor is inf, expected a positive number",
+            ),
+            ("genuine_factor", "genuin_factor", "unknown field `genuin_factor`"),
+        ] {
+            check_refused("", &ADMISSION.replace(from, to), "", expected);
+        }
+        for (from, to, expected) in [
+            ("0.25", "1.5", "thresholds.alarm is 1.5, expected 0 to 1"),
+            ("0.25", "nan", "thresholds.alarm is NaN, expected 0 to 1"),
+            (
+                "5.0",
+                "-5.0",
+                "thresholds.false_alarm_cost is -5, expected a positive number",
+            ),
+        ] {
+            check_refused("", "", &THRESHOLDS.replace(from, to), expected);
+        }
+    }
 
     #[test]
     fn relative_folder_is_found_above_the_program() {

@@ -7,17 +7,17 @@
 //! `repeat`, if it is there, has one row of zeros and a single 1 for each column: the feature that the column is made
 //! of. A feature may so be cut into ramps, each of which says how much of a piece between two values it has passed.
 //!
-//! Reads the initialisers that `models/train` names `mean`, `scale`, `clip_min`, `clip_max`, `weight_0`,
-//! `bias_0`, `weight_1`, … from the file; weights are stored `[outputs, inputs]`. Serves machines without
-//! the library, and tests as the oracle.
+//! Takes the initialisers that `models/train` names `mean`, `scale`, `clip_min`, `clip_max`, `weight_0`,
+//! `bias_0`, `weight_1`, … from the file; weights are stored `[outputs, inputs]` in any precision, `repeat` and weights
+//! of int8 with their scales in `repeat_scale`, `weight_0_scale`, …. Serves machines without the library, and tests
+//! as the oracle.
 //!
 //! Invariant: every sum runs in the order of its inputs and nothing is fused, so the bits are the same on
 //! every machine.
 
-use std::collections::BTreeMap;
-
 use crate::error::ScoreError;
-use crate::manifest::ModelFolder;
+use crate::initialisers::Initialisers;
+use crate::manifest::{ModelFolder, Precision};
 
 /// Added under the root of the length, as in the graph.
 const LENGTH_EPSILON: f32 = 1e-12;
@@ -31,6 +31,7 @@ const LANES: usize = 16;
 
 /// The weights and the buffers between layers.
 pub struct NativeEncoder {
+    precision: Precision,
     columns: Columns,
     centre: Vec<f32>,
     spread: Vec<f32>,
@@ -60,14 +61,23 @@ impl NativeEncoder {
     /// Takes the weights of the model in a folder.
     ///
     /// # Errors
-    /// The encoder's file cannot be read, is not the manifest's, or has other shapes.
+    /// The encoder's file cannot be read, is not the manifest's, or has other shapes or another precision.
     pub fn load(model: &ModelFolder) -> Result<Self, ScoreError> {
         let encoder = &model.manifest.encoder;
         let bytes = model.read(&encoder.file, &encoder.sha256)?;
-        Self::parse(&bytes, model.manifest.features.len(), encoder.dimensions).map_err(|reason| {
+        let malformed = |reason| {
             let path = model.path(&encoder.file);
             ScoreError::Malformed { path, reason }
-        })
+        };
+        let parsed = Self::parse(&bytes, model.manifest.features.len(), encoder.dimensions);
+        let parsed = parsed.map_err(malformed)?;
+        if parsed.precision == encoder.precision {
+            return Ok(parsed);
+        }
+        let (found, expected) = (parsed.precision, encoder.precision);
+        Err(malformed(format!(
+            "weights are stored in {found}, expected {expected} as encoder.precision says"
+        )))
     }
 
     /// Takes the weights out of an ONNX file.
@@ -75,42 +85,14 @@ impl NativeEncoder {
     /// # Errors
     /// What is missing or has another shape than `features` inputs and `dimensions` outputs ask for.
     pub fn parse(onnx: &[u8], features: usize, dimensions: usize) -> Result<Self, String> {
-        let tensors = initialisers(onnx).ok_or("not an ONNX file with f32 initialisers")?;
-        let take = |name: &str, len: usize| -> Result<Vec<f32>, String> {
-            let found = tensors
-                .get(name)
-                .ok_or_else(|| format!("found no initialiser {name}"))?;
-            if found.len() != len {
-                return Err(format!(
-                    "initialiser {name} has {} values, expected {len}",
-                    found.len()
-                ));
-            }
-            if found.iter().any(|value| !value.is_finite()) {
-                return Err(format!("initialiser {name} has a value that is not finite"));
-            }
-            Ok(found.clone())
-        };
-        let source = match tensors.get("repeat") {
-            Some(repeat) => sources(repeat, features)?,
-            None => (0..features).collect(),
-        };
-        let mut layers = Vec::new();
-        let mut inputs = source.len();
-        while let Some(bias) = tensors.get(&format!("bias_{}", layers.len())) {
-            let index = layers.len();
-            let weights = take(&format!("weight_{index}"), inputs * bias.len())?;
-            layers.push(Layer::new(
-                inputs,
-                &weights,
-                &take(&format!("bias_{index}"), bias.len())?,
-            ));
-            inputs = bias.len();
-        }
-        if layers.is_empty() || inputs != dimensions {
+        let tensors = Initialisers::read(onnx).ok_or("not an ONNX file")?;
+        let columns = Columns::take(&tensors, features)?;
+        let layers = take_layers(&tensors, columns.source.len())?;
+        let outputs = layers.last().map_or(0, |layer| layer.outputs);
+        if outputs == 0 || outputs != dimensions {
             let found = layers.len();
             return Err(format!(
-                "{found} layers end in {inputs} values, expected {dimensions}"
+                "{found} layers end in {outputs} values, expected {dimensions}"
             ));
         }
         let widest = layers
@@ -118,15 +100,9 @@ impl NativeEncoder {
             .map(|layer| layer.outputs.max(layer.inputs))
             .max()
             .unwrap_or(0);
-        let columns = Columns {
-            mean: take("mean", source.len())?,
-            scale: take("scale", source.len())?,
-            clip_min: take("clip_min", 1)?[0],
-            clip_max: take("clip_max", 1)?[0],
-            source,
-        };
         let (centre, spread) = columns.normalisation(features);
         Ok(Self {
+            precision: tensors.precision("weight_0").unwrap_or_default(),
             columns,
             centre,
             spread,
@@ -169,6 +145,28 @@ impl NativeEncoder {
 }
 
 impl Columns {
+    /// Those of a file.
+    fn take(tensors: &Initialisers, features: usize) -> Result<Self, String> {
+        let source = match tensors.len("repeat") {
+            Some(len) if len.is_multiple_of(features) => {
+                sources(&tensors.matrix("repeat", len / features, features)?, features)?
+            }
+            Some(found) => {
+                return Err(format!(
+                    "initialiser repeat has {found} values, expected a multiple of {features}"
+                ));
+            }
+            None => (0..features).collect(),
+        };
+        Ok(Self {
+            mean: tensors.vector("mean", source.len())?,
+            scale: tensors.vector("scale", source.len())?,
+            clip_min: tensors.vector("clip_min", 1)?[0],
+            clip_max: tensors.vector("clip_max", 1)?[0],
+            source,
+        })
+    }
+
     /// Centre of each feature, and one over its spread.
     fn normalisation(&self, features: usize) -> (Vec<f32>, Vec<f32>) {
         let of = |feature: usize| {
@@ -195,15 +193,32 @@ impl Columns {
     }
 }
 
+/// The layers of a file, the first of which takes `inputs` values; all in the precision of the first.
+fn take_layers(tensors: &Initialisers, mut inputs: usize) -> Result<Vec<Layer>, String> {
+    let mut layers = Vec::new();
+    while let Some(outputs) = tensors.len(&format!("bias_{}", layers.len())) {
+        if outputs == 0 {
+            return Err(format!("initialiser bias_{} has no values", layers.len()));
+        }
+        let name = format!("weight_{}", layers.len());
+        let weights = tensors.matrix(&name, outputs, inputs)?;
+        let bias = tensors.vector(&format!("bias_{}", layers.len()), outputs)?;
+        if let (Some(found), Some(expected)) = (tensors.precision(&name), tensors.precision("weight_0"))
+            && found != expected
+        {
+            return Err(format!(
+                "initialiser {name} is stored in {found}, expected {expected} as weight_0 is"
+            ));
+        }
+        layers.push(Layer::new(inputs, &weights, &bias));
+        inputs = outputs;
+    }
+    Ok(layers)
+}
+
 /// The feature of each column.
 fn sources(repeat: &[f32], features: usize) -> Result<Vec<usize>, String> {
     let rows = repeat.chunks_exact(features);
-    if !rows.remainder().is_empty() {
-        let found = repeat.len();
-        return Err(format!(
-            "initialiser repeat has {found} values, expected a multiple of {features}"
-        ));
-    }
     let source = |(column, row): (usize, &[f32])| {
         let mut ones = (0..features).filter(|&feature| row[feature] != 0.0);
         match (ones.next(), ones.next()) {
@@ -252,93 +267,6 @@ impl Layer {
     }
 }
 
-/// The f32 initialisers of an ONNX model by name: field 7 of the model is the graph, field 5 of the graph
-/// an initialiser, whose fields 2, 8 and 9 are type, name and raw bytes.
-fn initialisers(onnx: &[u8]) -> Option<BTreeMap<String, Vec<f32>>> {
-    const FLOAT: u64 = 1;
-    let mut tensors = BTreeMap::new();
-    for (_, graph) in fields(onnx)?.into_iter().filter(|(number, _)| *number == 7) {
-        for (_, tensor) in fields(graph.bytes()?)?
-            .into_iter()
-            .filter(|(number, _)| *number == 5)
-        {
-            let mut name = String::new();
-            let mut data_type = 0;
-            let mut raw: &[u8] = &[];
-            for (number, field) in fields(tensor.bytes()?)? {
-                match number {
-                    2 => data_type = field.varint()?,
-                    8 => name = String::from_utf8(field.bytes()?.to_vec()).ok()?,
-                    9 => raw = field.bytes()?,
-                    _ => {}
-                }
-            }
-            if data_type == FLOAT {
-                let values = raw
-                    .chunks_exact(4)
-                    .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
-                tensors.insert(name, values.collect());
-            }
-        }
-    }
-    Some(tensors)
-}
-
-/// A field of a protocol buffer message.
-enum Field<'a> {
-    Varint(u64),
-    Fixed,
-    Bytes(&'a [u8]),
-}
-
-impl<'a> Field<'a> {
-    fn bytes(&self) -> Option<&'a [u8]> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    fn varint(&self) -> Option<u64> {
-        match self {
-            Self::Varint(value) => Some(*value),
-            _ => None,
-        }
-    }
-}
-
-/// The fields of a message, or `None` if it is cut short or malformed.
-fn fields(mut message: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
-    let mut found = Vec::new();
-    while !message.is_empty() {
-        let key = varint(&mut message)?;
-        let field = match key & 7 {
-            0 => Field::Varint(varint(&mut message)?),
-            1 => message.split_off(..8).map(|_| Field::Fixed)?,
-            2 => {
-                let len = usize::try_from(varint(&mut message)?).ok()?;
-                Field::Bytes(message.split_off(..len)?)
-            }
-            5 => message.split_off(..4).map(|_| Field::Fixed)?,
-            _ => return None,
-        };
-        found.push((key >> 3, field));
-    }
-    Some(found)
-}
-
-fn varint(message: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *message.split_off_first()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -355,8 +283,7 @@ mod tests {
     fn columns_that_are_no_single_feature_are_refused() {
         assert_eq!(sources(&[0.0, 1.0, 1.0, 0.0], 2), Ok(vec![1, 0]));
         for (repeat, expected) in [
-            (&[0.0, 1.0, 1.0][..], "has 3 values, expected a multiple of 2"),
-            (&[0.0, 0.0], "column 0: expected zeros and a single 1"),
+            (&[0.0, 0.0][..], "column 0: expected zeros and a single 1"),
             (&[0.0, 1.0, 1.0, 1.0], "column 1: expected zeros and a single 1"),
             (&[0.0, 0.5], "column 0: expected zeros and a single 1"),
         ] {

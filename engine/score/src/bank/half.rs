@@ -30,7 +30,7 @@ pub(super) fn from_single(value: f32) -> u16 {
 
 /// The value of a half.
 #[inline(always)]
-pub(super) fn to_single(half: u16) -> f32 {
+pub(crate) fn to_single(half: u16) -> f32 {
     let amount = u32::from(half & !SIGN);
     let normal = f32::from_bits((amount << CUT) + REBIAS);
     let subnormal = amount as f32 * STEP;

@@ -32,7 +32,7 @@ mod ages;
 mod amount;
 pub(crate) mod column;
 mod embeddings;
-mod half;
+pub(crate) mod half;
 pub(crate) mod index;
 mod kernel;
 mod kin;
