@@ -66,7 +66,7 @@ pub enum Command {
     /// Feature sets: check one, say what it means, read the values of a running engine.
     #[command(subcommand, after_help = examples::FEATURES)]
     Features(FeaturesCommand),
-    /// The fraud model: why a payment got its score.
+    /// The fraud model: train one, say why a payment got its score.
     #[command(subcommand, after_help = examples::MODEL)]
     Model(ModelCommand),
     /// Run a journal through the same topology again.
@@ -383,6 +383,62 @@ pub enum ModelCommand {
     /// Say why a payment of a journal got its score: the cases that it resembled, and its features.
     #[command(after_help = examples::MODEL_EXPLAIN)]
     Explain(ModelExplainArguments),
+    /// Train a model on exported features: run models/train of the source, in a Python environment of its own.
+    #[command(after_help = examples::MODEL_TRAIN)]
+    Train(ModelTrainArguments),
+}
+
+/// Arguments of `model train`.
+#[derive(Debug, Args)]
+pub struct ModelTrainArguments {
+    /// What `pinion export features` wrote: a folder of Parquet, one Parquet file, or CSV.
+    #[arg(long, value_name = "DIR")]
+    pub features: PathBuf,
+    /// Folder of the model.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Settings of the training; without them the defaults of models/train/settings.py.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// In what the encoder's weights are stored; over the settings.
+    #[arg(long, value_enum, value_name = "PRECISION")]
+    pub precision: Option<PrecisionName>,
+    /// Name of the model; without it the last part of --out.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Python 3.11 or later, to make the environment with.
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    pub python: PathBuf,
+    /// Folder of the trainer; a relative path is looked for in the working directory, then in the folders above the
+    /// program and above the working directory.
+    #[arg(long, value_name = "DIR", default_value = "models/train")]
+    pub trainer: PathBuf,
+    /// Folder of the environment, made once with the packages that the trainer's requirements.txt pins; without it
+    /// .tools/trainer of the source that the trainer is in.
+    #[arg(long, value_name = "DIR")]
+    pub environment: Option<PathBuf>,
+}
+
+/// In what an encoder's weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionName {
+    /// As trained.
+    F32,
+    /// Half precision.
+    F16,
+    /// Whole numbers with a scale per output.
+    Int8,
+}
+
+impl PrecisionName {
+    /// As the trainer calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
 }
 
 /// Arguments of `model explain`.

@@ -145,6 +145,7 @@ Exit codes: 0 every value is equal, 1 some are not.";
 pub const MODEL: &str = "\
 Examples:
   pinion model explain --event 8f3a-000021 --config pinion.toml
+  pinion model train --features training --out models/mine
 
 models/README.md of the source says how a model is trained and measured.";
 
@@ -156,6 +157,15 @@ Examples:
 
 Exit codes: 0 the recorded score, 1 another one (another model, or one that has changed) or no such payment, 4 the \
 journal is corrupt.";
+
+/// `model train`.
+pub const MODEL_TRAIN: &str = "\
+Examples:
+  pinion export features --dir pinion-data --from 2026-01-31 --to 2026-05-01 --out training
+  pinion model train --features training --out models/mine --precision f16
+
+The first run makes the Python environment and needs a package index. Exit codes: 0 trained, 1 the trainer refused or \
+failed, 2 no trainer, Python, packages or vectors.";
 
 /// `replay`.
 pub const REPLAY: &str = "\

@@ -9,6 +9,8 @@
 //! | 4 | data is corrupt: the journal, a file of the engine, a source of events |
 //! | 5 | an objective was missed |
 //!
+//! `model train` ends with the code of the trainer, which has 0 and 1 alone.
+//!
 //! Invariant: whoever closes our stdout early (`pinion listen | head`) has had what they wanted: that is 0.
 
 use std::fmt;
@@ -27,6 +29,8 @@ pub enum Ended {
     Well,
     /// 1: something was found.
     WithFindings,
+    /// As a program did that it ran.
+    As(u8),
 }
 
 /// Why a command failed.
@@ -113,6 +117,7 @@ pub fn report(outcome: Result<Ended, Failure>) -> ExitCode {
     let failure = match outcome {
         Ok(Ended::Well) => return ExitCode::SUCCESS,
         Ok(Ended::WithFindings) => return ExitCode::from(1),
+        Ok(Ended::As(code)) => return ExitCode::from(code),
         Err(failure) => failure,
     };
     match &failure {

@@ -28,6 +28,7 @@ fn help_of_every_command_has_examples() {
         "export features",
         "model",
         "model explain",
+        "model train",
         "replay",
         "lab",
         "lab run",

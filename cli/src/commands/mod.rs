@@ -16,3 +16,4 @@ pub mod publish;
 pub mod replay;
 pub mod run;
 pub mod stat;
+pub mod train;

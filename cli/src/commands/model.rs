@@ -1,4 +1,4 @@
-//! `pinion model`: what the fraud model says of a payment, and why.
+//! `pinion model`: what the fraud model says of a payment, and why; `train` is in [`super::train`].
 //!
 //! Invariant: what is shown was computed from the journal by the serving code; whether it is what was decided then is
 //! said beside it.
@@ -8,6 +8,7 @@ use pinion_replay::import::time::format_time;
 use pinion_replay::session::Progress as Step;
 use serde_json::{Value, json};
 
+use super::train;
 use crate::args::{ModelCommand, ModelExplainArguments, Output};
 use crate::configuration;
 use crate::exit::{Ended, Failure};
@@ -18,10 +19,12 @@ use crate::progress::Progress;
 /// Does it.
 ///
 /// # Errors
-/// The configuration is refused, or the journal cannot be read.
+/// The configuration is refused, the journal cannot be read, or the trainer cannot be run.
 pub fn run(command: &ModelCommand, output: Output) -> Result<Ended, Failure> {
-    let ModelCommand::Explain(arguments) = command;
-    explain_payment(arguments, output)
+    match command {
+        ModelCommand::Explain(arguments) => explain_payment(arguments, output),
+        ModelCommand::Train(arguments) => train::train(arguments),
+    }
 }
 
 fn explain_payment(arguments: &ModelExplainArguments, output: Output) -> Result<Ended, Failure> {
