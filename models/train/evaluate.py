@@ -1,6 +1,6 @@
 """Measures a model on vectors that it was not trained on, by its files alone.
 
-    python models/train/evaluate.py --model models/fraud-v1 --features vectors.csv --from-day 38 --days 14
+    python models/train/evaluate.py --model models/fraud-v2 --features vectors --from-day 136 --days 14
 
 `--only ids.txt` keeps the transactions whose ids the file lists, one per line: the test set of a fold.
 """
