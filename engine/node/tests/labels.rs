@@ -165,7 +165,11 @@ fn label_is_in_force_for_the_next_payment() {
     for round in 0..ROUNDS {
         let first = transaction(round, "a");
         // By turns, so that cases of both kinds stand everywhere and each one more tells.
-        let verdict = if round % 2 == 0 { Verdict::Fraud } else { Verdict::Genuine };
+        let verdict = if round % 2 == 0 {
+            Verdict::Fraud
+        } else {
+            Verdict::Genuine
+        };
         gateway.send(&Event::Transaction(first.clone()));
         gateway.send(&label(&first, verdict));
         gateway.send(&Event::Transaction(transaction(round, "b")));

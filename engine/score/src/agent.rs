@@ -1,15 +1,19 @@
 //! The stage's duty cycle.
 //!
+//! What waits in the ring is a batch: its vectors are encoded at once, then each event is taken in order. Nothing waits for
+//! a batch to fill: one event that is there alone is scored at once.
+//!
 //! Invariant: every event that comes in goes out once, in order; only transactions are scored; a transaction is scored
 //! with every label before it.
 
 use pinion_runtime::agent::Agent;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::ring::{Consumer, Producer};
-use pinion_schemas::records::{FeatureRecord, Score, ScoredRecord, decision_flag, payment_kind};
+use pinion_schemas::records::{FeatureRecord, ScoredRecord};
 
 use crate::config::ScoreConfig;
 use crate::counters::ScoreCounters;
+use crate::encoder::ROWS_MAX;
 use crate::error::ScoreError;
 use crate::scorer::Scorer;
 
@@ -67,15 +71,21 @@ impl Agent for ScoreAgent {
         if room == 0 {
             counters.output_full.increment();
         }
-        let work_count = input.read_batch(room, |record| {
-            let score = score_event(scorer, counters, record, now_ns);
-            let pushed = output.push_with(|slot| {
-                slot.payment = record.payment;
-                slot.payment.origin.flags |= score.flags;
-                slot.score = score;
-                slot.features = record.features;
-            });
-            assert!(pushed, "the room was asked for before the batch was read");
+        let work_count = input.read_slices(room, |first, second| {
+            for records in first.chunks(ROWS_MAX).chain(second.chunks(ROWS_MAX)) {
+                scorer.apply_all(records, |record, score| {
+                    counters.note(record, &score);
+                    let scored_ns = now_ns.max(record.payment.origin.ingest_ns);
+                    let is_pushed = output.push_with(|slot| {
+                        slot.payment = record.payment;
+                        slot.payment.origin.flags |= score.flags;
+                        slot.score = score;
+                        slot.score.scored_ns = scored_ns;
+                        slot.features = record.features;
+                    });
+                    assert!(is_pushed, "the room was asked for before the batch was read");
+                });
+            }
         });
         counters.show(scorer);
         work_count
@@ -84,16 +94,4 @@ impl Agent for ScoreAgent {
     fn is_drained(&self) -> bool {
         self.input.is_empty()
     }
-}
-
-fn score_event(scorer: &mut Scorer, counters: &ScoreCounters, record: &FeatureRecord, now_ns: i64) -> Score {
-    let scored_ns = now_ns.max(record.payment.origin.ingest_ns);
-    let score = scorer.apply(&record.payment, &record.features);
-    let is_transaction = record.payment.origin.kind == payment_kind::TRANSACTION;
-    counters.scored.add(u64::from(is_transaction));
-    counters.passed.add(u64::from(!is_transaction));
-    counters
-        .degraded
-        .add(u64::from(score.flags & decision_flag::DEGRADED != 0));
-    Score { scored_ns, ..score }
 }

@@ -32,7 +32,7 @@ pub struct ScoreConfig {
     /// Path of the ONNX Runtime library, or "auto": beside the program, in its lib folder, or where
     /// `cargo xtask setup` puts it.
     pub library: String,
-    /// Events scored in one duty cycle at most. 1 to 1024.
+    /// Events scored in one duty cycle at most; of these, up to 32 are encoded at once. 1 to 1024.
     pub batch_max: u32,
     /// Scored transactions that wait for their label; it takes them into the bank. One more and the oldest can be
     /// learnt from no more, counted. Sizes the table once at start: 80 bytes each, and 4 per value of the embedding.
@@ -55,7 +55,7 @@ impl Default for ScoreConfig {
             model: "models/fraud-v1".to_owned(),
             backend: Backend::Onnx,
             library: "auto".to_owned(),
-            batch_max: 16,
+            batch_max: 32,
             waiting_max: 65_536,
             genuine_after_s: 7 * DAY_S,
             case_entity: CaseEntity::default(),

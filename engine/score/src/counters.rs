@@ -1,6 +1,7 @@
 //! What the scoring stage counts.
 
 use pinion_runtime::counters::{Counter, Counters};
+use pinion_schemas::records::{FeatureRecord, Score, decision_flag, payment_kind};
 
 use crate::scorer::Scorer;
 
@@ -61,6 +62,15 @@ impl ScoreCounters {
             erased: counters.counter("score.erased"),
             presumed: counters.counter("score.presumed"),
         }
+    }
+
+    /// Counts an event that went through.
+    pub fn note(&self, record: &FeatureRecord, score: &Score) {
+        let is_transaction = record.payment.origin.kind == payment_kind::TRANSACTION;
+        self.scored.add(u64::from(is_transaction));
+        self.passed.add(u64::from(!is_transaction));
+        self.degraded
+            .add(u64::from(score.flags & decision_flag::DEGRADED != 0));
     }
 
     /// Shows what the scorer counts itself, because it is state.

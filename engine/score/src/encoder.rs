@@ -8,6 +8,9 @@ use crate::manifest::ModelFolder;
 use crate::native::NativeEncoder;
 use crate::onnx::OnnxEncoder;
 
+/// Rows that are encoded at once at most.
+pub const ROWS_MAX: usize = 32;
+
 /// What runs the encoder.
 pub enum Encoder {
     /// ONNX Runtime.
@@ -41,18 +44,20 @@ impl Encoder {
         }
     }
 
-    /// Writes the embedding of `features` to `embedding`.
+    /// Writes the embeddings of the rows of `features`, one behind the other, up to [`ROWS_MAX`]. A row's embedding is the
+    /// same to the bit whatever rows come with it.
     ///
-    /// Shape: as many features as the manifest names, as many dimensions as it says.
-    /// Cost:  ONNX Runtime 3 to 4 µs for two layers of 64, of which 0.9 µs are its fixed cost per run.
+    /// Shape: for each row as many features as the manifest names, as many dimensions as it says.
+    /// Cost:  ONNX Runtime 3 to 4 µs for one row of two layers of 64, 6 for eight and 13 for 32, of which 0.9 µs are its
+    ///        fixed cost per run.
     ///
     /// # Errors
-    /// [`EncodeFailed`] if the library failed; `embedding` is then unchanged.
-    pub fn encode(&mut self, features: &[f32], embedding: &mut [f32]) -> Result<(), EncodeFailed> {
+    /// [`EncodeFailed`] if the library failed; some embeddings may be written then.
+    pub fn encode(&mut self, features: &[f32], embeddings: &mut [f32]) -> Result<(), EncodeFailed> {
         match self {
-            Self::Onnx(encoder) => encoder.encode(features, embedding),
+            Self::Onnx(encoder) => encoder.encode(features, embeddings),
             Self::Native(encoder) => {
-                encoder.encode(features, embedding);
+                encoder.encode_rows(features, embeddings);
                 Ok(())
             }
         }

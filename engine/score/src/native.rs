@@ -118,6 +118,18 @@ impl NativeEncoder {
     }
 
     /// See [`crate::encoder::Encoder::encode`].
+    pub fn encode_rows(&mut self, features: &[f32], embeddings: &mut [f32]) {
+        let (inputs, outputs) = (self.centre.len(), self.dimensions());
+        for (row, embedding) in features.chunks(inputs).zip(embeddings.chunks_mut(outputs)) {
+            self.encode(row, embedding);
+        }
+    }
+
+    fn dimensions(&self) -> usize {
+        self.layers.last().map_or(1, |layer| layer.outputs)
+    }
+
+    /// Writes the embedding of one row.
     pub fn encode(&mut self, features: &[f32], embedding: &mut [f32]) {
         let [from, to] = &mut self.buffers;
         let Columns {

@@ -4,7 +4,7 @@
 //!   vector ─encoder─▶ embedding ─bank─▶ k neighbours ─vote─▶ fraud share ─Platt─▶ score
 //! ```
 //!
-//! Start at [`Scorer::apply`], which takes the lane's events in order.
+//! Start at [`Scorer::apply_all`], which takes the lane's events in order.
 //!
 //! Invariant: a score is finite and in 0..=1, or the event is marked degraded.
 
@@ -14,13 +14,14 @@ use pinion_runtime::math::{exp, ln};
 use pinion_runtime::state::{Region, RegionMut, State};
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::{
-    FEATURES_MAX, NEIGHBOURS_MAX, PaymentRecord, REASONS_MAX, Score, decision_flag, payment_kind,
+    FEATURES_MAX, FeatureRecord, NEIGHBOURS_MAX, PaymentRecord, REASONS_MAX, Score, decision_flag,
+    payment_kind,
 };
 
 use crate::bank::{Bank, Neighbour};
 use crate::cases::{Cases, LabelTally};
 use crate::config::ScoreConfig;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, ROWS_MAX};
 use crate::error::ScoreError;
 use crate::manifest::{Calibration, ModelFolder, locate};
 use crate::native::NativeEncoder;
@@ -47,6 +48,16 @@ pub struct NearCase {
     pub similarity: f32,
 }
 
+/// Vectors that are encoded at once, and what came of them.
+struct Batch {
+    /// Shape: [`ROWS_MAX`] rows of the model's features.
+    inputs: Vec<f32>,
+    /// Shape: [`ROWS_MAX`] rows of the embedding's dimensions.
+    embeddings: Vec<f32>,
+    is_encoded: [bool; ROWS_MAX],
+    rows: usize,
+}
+
 /// A loaded model.
 pub struct Scorer {
     encoder: Encoder,
@@ -57,7 +68,7 @@ pub struct Scorer {
     features: usize,
     temperature: f64,
     calibration: Calibration,
-    embedding: Vec<f32>,
+    batch: Batch,
     nearest: Vec<Neighbour>,
     found: usize,
 }
@@ -98,7 +109,7 @@ impl Scorer {
             features,
             temperature: f64::from(manifest.bank.temperature),
             calibration: manifest.calibration,
-            embedding: vec![0.0; dimensions],
+            batch: Batch::new(features, dimensions),
             nearest: vec![Neighbour::default(); manifest.bank.neighbours],
             found: 0,
         };
@@ -159,13 +170,57 @@ impl Scorer {
     /// Cost: a transaction as [`Self::score`] and 0.1 µs, and 0.5 µs for each of at most four others that count as
     ///       genuine by now; a label at most 0.5 µs.
     pub fn apply(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX]) -> Score {
+        self.batch.rows = 0;
+        if payment.origin.kind == payment_kind::TRANSACTION {
+            self.batch.put(&vector[..self.features]);
+        }
+        self.encode();
+        self.take(payment, vector, &mut 0)
+    }
+
+    /// Takes events of the lane in order as [`Self::apply`] does, with the same outcome to the bit, but encodes their
+    /// vectors at once. `handle` gets each event with its score.
+    ///
+    /// Panics: if there are more than [`ROWS_MAX`].
+    pub fn apply_all(&mut self, records: &[FeatureRecord], mut handle: impl FnMut(&FeatureRecord, Score)) {
+        self.batch.rows = 0;
+        for record in records {
+            if record.payment.origin.kind == payment_kind::TRANSACTION {
+                self.batch.put(&record.features[..self.features]);
+            }
+        }
+        self.encode();
+        let mut row = 0;
+        for record in records {
+            let score = self.take(&record.payment, &record.features, &mut row);
+            handle(record, score);
+        }
+    }
+
+    /// Scores one vector, without remembering it. `scored_ns` is left 0.
+    ///
+    /// A vector that is not finite, or that the encoder fails on, gives score 0 with
+    /// [`decision_flag::DEGRADED`]: the strategy's rules decide alone.
+    ///
+    /// Cost: the encoder's run, one pass over the bank, about 0.3 µs for the vote.
+    pub fn score(&mut self, vector: &[f32; FEATURES_MAX]) -> Score {
+        self.batch.rows = 0;
+        self.batch.put(&vector[..self.features]);
+        self.encode();
+        self.rate(vector, 0)
+    }
+
+    /// `row`: of the next transaction in the batch.
+    fn take(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX], row: &mut usize) -> Score {
         match payment.origin.kind {
             payment_kind::TRANSACTION => {
                 self.cases.keep_time(payment.origin.event_ns);
-                let score = self.score(vector);
+                let score = self.rate(vector, *row);
                 if score.flags & decision_flag::DEGRADED == 0 {
-                    self.cases.remember(payment, score.fraud_share, &self.embedding);
+                    let embedding = self.batch.embedding(*row);
+                    self.cases.remember(payment, score.fraud_share, embedding);
                 }
+                *row += 1;
                 score
             }
             payment_kind::LABEL => {
@@ -176,25 +231,36 @@ impl Scorer {
         }
     }
 
-    /// Scores one vector. `scored_ns` is left 0.
-    ///
-    /// A vector that is not finite, or that the encoder fails on, gives score 0 with
-    /// [`decision_flag::DEGRADED`]: the strategy's rules decide alone.
-    ///
-    /// Cost: the encoder's run, one pass over the bank, about 0.3 µs for the vote.
-    pub fn score(&mut self, vector: &[f32; FEATURES_MAX]) -> Score {
+    /// Encodes the batch. If that fails, each row by itself, so that none suffers for another.
+    fn encode(&mut self) {
+        let Self { encoder, batch, .. } = self;
+        let rows = batch.rows;
+        let (inputs, embeddings) = (batch.inputs.len() / ROWS_MAX, batch.embeddings.len() / ROWS_MAX);
+        let mut run = |from: usize, to: usize| {
+            let input = &batch.inputs[from * inputs..to * inputs];
+            let embedding = &mut batch.embeddings[from * embeddings..to * embeddings];
+            encoder.encode(input, embedding).is_ok()
+        };
+        let are_all_encoded = rows == 0 || run(0, rows);
+        for row in 0..rows {
+            batch.is_encoded[row] = are_all_encoded || run(row, row + 1);
+        }
+    }
+
+    /// What the encoded row `row`, whose vector is `vector`, resembles.
+    fn rate(&mut self, vector: &[f32; FEATURES_MAX], row: usize) -> Score {
         let mut score = Score {
             model_hash: self.model_hash,
             ..Score::default()
         };
         let vector = &vector[..self.features];
         let is_finite = vector.iter().all(|value| value.is_finite());
-        let encoded = self.encoder.encode(vector, &mut self.embedding);
-        if !is_finite || encoded.is_err() || self.embedding.iter().any(|value| !value.is_finite()) {
+        let embedding = self.batch.embedding(row);
+        if !is_finite || !self.batch.is_encoded[row] || embedding.iter().any(|value| !value.is_finite()) {
             score.flags = decision_flag::DEGRADED;
             return score;
         }
-        self.found = self.cases.bank_mut().search(&self.embedding, &mut self.nearest);
+        self.found = self.cases.bank_mut().search(embedding, &mut self.nearest);
         let share = self.vote();
         score.fraud_share = share as f32;
         score.score = calibrate(share, self.calibration);
@@ -228,22 +294,41 @@ impl Scorer {
     /// Encodes a vector of ones with both: a library that computes something else is found at start.
     fn compare_with_oracle(&mut self, model: &ModelFolder) -> Result<(), ScoreError> {
         let vector = vec![1.0; self.features];
-        let mut expected = vec![0.0; self.embedding.len()];
+        let mut expected = vec![0.0; self.bank().dimensions()];
         self.oracle.encode(&vector, &mut expected);
-        let encoded = self.encoder.encode(&vector, &mut self.embedding);
-        let worst = self
-            .embedding
-            .iter()
-            .zip(&expected)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max);
-        if encoded.is_ok() && worst <= ORACLE_TOLERANCE {
+        self.batch.rows = 0;
+        self.batch.put(&vector);
+        self.encode();
+        let found = self.batch.embedding(0).iter().zip(&expected);
+        let worst = found.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        if self.batch.is_encoded[0] && worst <= ORACLE_TOLERANCE {
             return Ok(());
         }
         let path = model.path(&model.manifest.encoder.file);
         let reason =
             format!("the embedding of a test vector is off by {worst}, expected at most {ORACLE_TOLERANCE}");
         Err(ScoreError::Malformed { path, reason })
+    }
+}
+
+impl Batch {
+    fn new(features: usize, dimensions: usize) -> Self {
+        Self {
+            inputs: vec![0.0; ROWS_MAX * features],
+            embeddings: vec![0.0; ROWS_MAX * dimensions],
+            is_encoded: [false; ROWS_MAX],
+            rows: 0,
+        }
+    }
+
+    fn put(&mut self, vector: &[f32]) {
+        self.inputs[self.rows * vector.len()..][..vector.len()].copy_from_slice(vector);
+        self.rows += 1;
+    }
+
+    fn embedding(&self, row: usize) -> &[f32] {
+        let dimensions = self.embeddings.len() / ROWS_MAX;
+        &self.embeddings[row * dimensions..][..dimensions]
     }
 }
 

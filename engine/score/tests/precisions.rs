@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pinion_score::config::{Backend, ScoreConfig};
-use pinion_score::encoder::{EncodeFailed, Encoder};
+use pinion_score::encoder::Encoder;
 use pinion_score::library;
 use pinion_score::manifest::{ModelFolder, Precision};
 use pinion_score::native::NativeEncoder;
@@ -32,12 +32,11 @@ fn config(backend: Backend) -> ScoreConfig {
     }
 }
 
-/// A session of a model for these numbers of rows.
-fn session(model: &ModelFolder, row_counts: &[usize]) -> OnnxEncoder {
+fn session(model: &ModelFolder) -> OnnxEncoder {
     let encoder = &model.manifest.encoder;
     let bytes = model.read(&encoder.file, &encoder.sha256).unwrap();
     let library = library::find(Path::new("auto")).unwrap();
-    OnnxEncoder::load_for(&library, &bytes, &model.manifest, row_counts).unwrap()
+    OnnxEncoder::load(&library, &bytes, &model.manifest).unwrap()
 }
 
 /// Vectors, and the embeddings that the trainer computed of them.
@@ -75,31 +74,36 @@ fn both_back_ends_compute_what_the_trainer_did() {
 }
 
 #[test]
-fn one_session_takes_one_row_or_many() {
+fn row_has_the_same_embedding_in_every_batch() {
     for (name, _) in PRECISIONS {
         let model = ModelFolder::open(&folder(name)).unwrap();
         let rows = expected(&model);
-        let mut encoder = session(&model, &[1, 8, 32]);
-        for count in [1, 8, 32] {
-            for part in rows.chunks(count) {
-                let vectors: Vec<f32> = part.iter().flat_map(|(vector, _)| vector.clone()).collect();
-                let embeddings: Vec<f32> = part.iter().flat_map(|(_, embedding)| embedding.clone()).collect();
-                let mut found = vec![0.0; embeddings.len()];
-                encoder.encode(&vectors, &mut found).unwrap();
-                let off = worst(&found, &embeddings);
-                assert!(off <= TOLERANCE, "{name}, {count} rows: off by {off}");
+        let vectors: Vec<f32> = rows.iter().flat_map(|(vector, _)| vector.clone()).collect();
+        let embeddings: Vec<f32> = rows.iter().flat_map(|(_, embedding)| embedding.clone()).collect();
+        let (features, dimensions) = (model.manifest.features.len(), model.manifest.encoder.dimensions);
+        let mut encoder = session(&model);
+        println!("{name}: sizes {:?}", encoder.sizes().collect::<Vec<_>>());
+        assert!(encoder.sizes().eq([encoder.sizes().next().unwrap(), 8, 32]));
+        let mut alone = vec![0.0; embeddings.len()];
+        for (vector, found) in vectors.chunks(features).zip(alone.chunks_mut(dimensions)) {
+            encoder.encode(vector, found).unwrap();
+        }
+        assert!(worst(&alone, &embeddings) <= TOLERANCE);
+        for count in 2..=32 {
+            let mut together = vec![0.0; embeddings.len()];
+            let parts = vectors.chunks(count * features);
+            for (part, found) in parts.zip(together.chunks_mut(count * dimensions)) {
+                encoder.encode(part, found).unwrap();
             }
+            assert!(
+                together
+                    .iter()
+                    .map(|value| value.to_bits())
+                    .eq(alone.iter().map(|value| value.to_bits())),
+                "{name}, {count} rows"
+            );
         }
     }
-}
-
-#[test]
-fn rows_that_a_session_was_not_loaded_for_are_refused() {
-    let model = ModelFolder::open(&folder("f32")).unwrap();
-    let (features, dimensions) = (model.manifest.features.len(), model.manifest.encoder.dimensions);
-    let mut encoder = session(&model, &[1, 8]);
-    let refused = encoder.encode(&vec![0.0; 2 * features], &mut vec![0.0; 2 * dimensions]);
-    assert_eq!(refused, Err(EncodeFailed));
 }
 
 #[test]
@@ -117,24 +121,4 @@ fn weights_in_another_precision_than_the_manifest_says_are_refused() {
         error.ends_with("encoder.onnx: weights are stored in f16, expected int8 as encoder.precision says"),
         "{error}"
     );
-}
-
-/// Prints by how much rows of a batch differ from the same rows alone: nothing rests on it.
-#[test]
-fn rows_of_a_batch_are_near_the_rows_alone() {
-    for (name, _) in PRECISIONS {
-        let model = ModelFolder::open(&folder(name)).unwrap();
-        let (rows, dimensions) = (expected(&model), model.manifest.encoder.dimensions);
-        let mut encoder = session(&model, &[1, 32]);
-        let vectors: Vec<f32> = rows.iter().flat_map(|(vector, _)| vector.clone()).collect();
-        let mut together = vec![0.0; 32 * dimensions];
-        encoder.encode(&vectors, &mut together).unwrap();
-        let mut alone = vec![0.0; dimensions];
-        for ((vector, _), found) in rows.iter().zip(together.chunks(dimensions)) {
-            encoder.encode(vector, &mut alone).unwrap();
-            let off = worst(found, &alone);
-            println!("{name}: {off}");
-            assert!(off <= TOLERANCE, "{name}: off by {off}");
-        }
-    }
 }

@@ -23,6 +23,9 @@ pub(crate) const AMOUNT_MINOR_MAX: i64 = (1 << 47) - 1;
 /// The verdict that says fraud.
 pub(crate) const FRAUD: u8 = 2;
 
+/// The verdict that is none: it says nothing of the transaction.
+const ERASED: u8 = 3;
+
 /// How far a decayed sum may be from the reference, as a share of what its terms add up to without their signs.
 const DECAY_TOLERANCE: f64 = 1e-9;
 
@@ -325,6 +328,9 @@ impl Stream {
     }
 
     fn label(&mut self, key: Key, label: &PaymentRecord) {
+        if label.verdict == ERASED {
+            return;
+        }
         for entry in self.entries.get_mut(&key).into_iter().flatten() {
             // One that came too late stands at its arrival, and is still known by its own time.
             if entry.payment.origin.event_ns == label.transaction_ns
