@@ -135,7 +135,7 @@ impl Replica {
         }
     }
 
-    /// Score of the last payment taken; all zero if it was no transaction or there is no scorer.
+    /// Score of the payment that [`Self::run`] last came to; all zero if it was no transaction or there is no scorer.
     pub fn score(&self) -> &Score {
         &self.score
     }
@@ -180,7 +180,7 @@ impl Replica {
             let Some(entry) = inputs.next_input()? else {
                 return Ok(taken);
             };
-            if let Some(record) = self.take(&entry) {
+            if let Some(record) = self.take(&entry, until_sequence) {
                 handle(&record, &self.vector);
             }
             self.place.position = inputs.position();
@@ -188,8 +188,8 @@ impl Replica {
         Ok(inputs_max)
     }
 
-    /// Takes one input; its vector stands in `self.vector`.
-    fn take(&mut self, entry: &Entry<'_>) -> Option<PaymentRecord> {
+    /// Takes one input; its vector stands in `self.vector`, and the score of the last one in `self.score`.
+    fn take(&mut self, entry: &Entry<'_>, last_sequence: u64) -> Option<PaymentRecord> {
         self.place.input_index = entry.header.input_index;
         let record = self.intake.take(entry);
         self.place.sequence = self.intake.sequence();
@@ -200,7 +200,11 @@ impl Replica {
         if let Some(scorer) = &mut self.scorer {
             let mut served = self.vector;
             self.formers.apply(&record, &mut served);
-            self.score = scorer.apply(&record, &served);
+            if record.origin.sequence == last_sequence {
+                self.score = scorer.apply(&record, &served);
+            } else {
+                scorer.follow(&record, &served);
+            }
         }
         self.place.event_ns = self.place.event_ns.max(record.origin.event_ns);
         Some(record)

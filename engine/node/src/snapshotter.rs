@@ -40,8 +40,12 @@ const NAME: &str = "snapshotter";
 /// How much lower than the engine's other threads it stands: `nice`.
 const NICENESS: i32 = 10;
 
-/// Inputs taken between two looks at the time.
-const INPUTS_MAX: usize = 64;
+/// Inputs taken between two looks at the time: each of them may have to be scored.
+const INPUTS_MAX: usize = 4;
+
+/// Payments behind the engine from which on it rests no more: a replica that falls further behind all the time would
+/// make restarts longer and longer.
+const LAG_MAX: u64 = 8_192;
 
 /// How long it sleeps when there is nothing to do: how far the replica may be behind on a quiet engine.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -276,7 +280,7 @@ impl Worker {
             let taken = self.follow();
             self.look_at_backfill();
             self.write_if_due();
-            pause = pause_after(taken);
+            pause = self.pause_after(taken);
         }
         self.finish();
     }
@@ -302,6 +306,15 @@ impl Worker {
                 self.shown.lag.set(self.engine.lag_events(sequence));
                 return taken;
             }
+        }
+    }
+
+    /// How long to sleep after a turn that took so many inputs.
+    fn pause_after(&self, taken: usize) -> Duration {
+        match taken {
+            _ if self.shown.lag.get() > LAG_MAX => Duration::ZERO,
+            INPUTS_MAX => REST,
+            _ => PAUSE,
         }
     }
 
@@ -542,7 +555,7 @@ impl Worker {
                     started.elapsed().as_millis()
                 ));
             }
-            std::thread::sleep(pause_after(taken));
+            std::thread::sleep(self.pause_after(taken));
         }
     }
 
@@ -644,11 +657,6 @@ impl Worker {
             }
         }
     }
-}
-
-/// How long to sleep after a turn that took so many inputs.
-fn pause_after(taken: usize) -> Duration {
-    if taken < INPUTS_MAX { PAUSE } else { REST }
 }
 
 /// A writer for checkpoints of `replica`, beside a running engine.

@@ -170,12 +170,18 @@ impl Cases {
         }
     }
 
-    /// Lets a scored transaction wait for its label. `share`: of fraud among its neighbours.
+    /// Whether anything depends on the share of fraud among a transaction's neighbours.
+    pub fn needs_share(&self) -> bool {
+        self.admission.is_some()
+    }
+
+    /// Lets a scored transaction wait for its label. `share`: of fraud among its neighbours, if it is needed.
     pub fn remember(&mut self, payment: &PaymentRecord, share: f32, embedding: &[f32]) {
         let id = payment.transaction_id;
         if id.is_none() {
             return;
         }
+        let share = if self.needs_share() { share } else { 0.0 };
         let slot = Slot::new(id, self.entity.of(payment), payment.origin.event_ns, share);
         let before = self.waiting.remember(slot, embedding);
         let tally = &mut self.account[0].tally;

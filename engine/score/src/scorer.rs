@@ -170,11 +170,9 @@ impl Scorer {
     /// Cost: a transaction as [`Self::score`] and 0.1 µs, and 0.5 µs for each of at most four others that count as
     ///       genuine by now; a label at most 0.5 µs.
     pub fn apply(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX]) -> Score {
-        self.batch.rows = 0;
         if payment.origin.kind == payment_kind::TRANSACTION {
-            self.batch.put(&vector[..self.features]);
+            self.encode_one(vector);
         }
-        self.encode();
         self.take(payment, vector, &mut 0)
     }
 
@@ -197,6 +195,21 @@ impl Scorer {
         }
     }
 
+    /// Takes an event as [`Self::apply`] does, for its cases alone: what is said of it is left out where no case depends
+    /// on it.
+    pub fn follow(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX]) {
+        let is_transaction = payment.origin.kind == payment_kind::TRANSACTION;
+        if !is_transaction || self.cases.needs_share() {
+            self.apply(payment, vector);
+            return;
+        }
+        self.encode_one(vector);
+        self.cases.keep_time(payment.origin.event_ns);
+        if self.is_sound(vector, 0) {
+            self.cases.remember(payment, 0.0, self.batch.embedding(0));
+        }
+    }
+
     /// Scores one vector, without remembering it. `scored_ns` is left 0.
     ///
     /// A vector that is not finite, or that the encoder fails on, gives score 0 with
@@ -204,9 +217,7 @@ impl Scorer {
     ///
     /// Cost: the encoder's run, one pass over the bank, about 0.3 µs for the vote.
     pub fn score(&mut self, vector: &[f32; FEATURES_MAX]) -> Score {
-        self.batch.rows = 0;
-        self.batch.put(&vector[..self.features]);
-        self.encode();
+        self.encode_one(vector);
         self.rate(vector, 0)
     }
 
@@ -231,6 +242,12 @@ impl Scorer {
         }
     }
 
+    fn encode_one(&mut self, vector: &[f32; FEATURES_MAX]) {
+        self.batch.rows = 0;
+        self.batch.put(&vector[..self.features]);
+        self.encode();
+    }
+
     /// Encodes the batch. If that fails, each row by itself, so that none suffers for another.
     fn encode(&mut self) {
         let Self { encoder, batch, .. } = self;
@@ -253,20 +270,24 @@ impl Scorer {
             model_hash: self.model_hash,
             ..Score::default()
         };
-        let vector = &vector[..self.features];
-        let is_finite = vector.iter().all(|value| value.is_finite());
-        let embedding = self.batch.embedding(row);
-        if !is_finite || !self.batch.is_encoded[row] || embedding.iter().any(|value| !value.is_finite()) {
+        if !self.is_sound(vector, row) {
             score.flags = decision_flag::DEGRADED;
             return score;
         }
+        let embedding = self.batch.embedding(row);
         self.found = self.cases.bank_mut().search(embedding, &mut self.nearest);
         let share = self.vote();
         score.fraud_share = share as f32;
         score.score = calibrate(share, self.calibration);
         self.name_neighbours(&mut score);
-        name_reasons(&mut score, vector, self.oracle.normalisation());
+        name_reasons(&mut score, &vector[..self.features], self.oracle.normalisation());
         score
+    }
+
+    /// Whether row `row`, whose vector is `vector`, has an embedding that can be used.
+    fn is_sound(&self, vector: &[f32; FEATURES_MAX], row: usize) -> bool {
+        let mut values = vector[..self.features].iter().chain(self.batch.embedding(row));
+        self.batch.is_encoded[row] && values.all(|value| value.is_finite())
     }
 
     /// Share of fraud among the neighbours' votes.
