@@ -39,6 +39,7 @@ def write_one(folder, encoder, x):
     """A model whose bank is some of the vectors, and what the encoder makes of the others."""
     rows = bank.Bank(encoder.embed(x[ROWS : 2 * ROWS]), numpy.ones(ROWS, "f4"), numpy.arange(ROWS) % 2)
     trained = model.Model(encoder, rows, 8, 0.1, 1.0, 0.0, bank.Admission(0.5, 4.0), 1_533_081_599_000_000_000)
+    trained.usual = model.usual(x)
     about = {"name": "random", "version": 1, "trained_on": "nothing"}
     about |= {"features": FEATURES, "feature_set_hash": "00000000000000ff"}
     thresholds = {"alarm": 0.25, "false_alarm_cost": 5.0}

@@ -48,6 +48,12 @@ def in_precision(encoder, precision):
     return Encoder(encoder.inputs, rounded, precision)
 
 
+def usual(x):
+    """Mean and standard deviation of each feature of x [n, features]; what never varies deviates in steps of one."""
+    deviation = x.std(0, dtype=float)
+    return x.mean(0, dtype=float), numpy.where(deviation > 1e-6, deviation, 1)
+
+
 def starting_bank(encoder, x, frauds, wanted, seed):
     """A bank drawn from these cases, the places of its rows among them, and the admission they were drawn by."""
     embeddings = encoder.embed(x)
@@ -80,6 +86,7 @@ class Model:
     intercept: float
     admission: banks.Admission | None = None  # by which the bank's rows were drawn
     as_of_ns: int | None = None  # event time of the last case that could be drawn
+    usual: tuple | None = None  # mean and deviation of each feature: what is far from it is a reason
 
     def shares(self, x):
         """[n] share of fraud among the votes."""
@@ -136,12 +143,16 @@ def manifest_tables(model, sha256):
             "fraud_factor": float(f"{model.admission.fraud_factor:.6g}"),
             "genuine_factor": float(f"{model.admission.genuine_factor:.6g}"),
         },
+        "reasons": {
+            "mean": [float(f"{value:.6g}") for value in model.usual[0]],
+            "deviation": [float(f"{value:.6g}") for value in model.usual[1]],
+        },
         "calibration": {"slope": round(float(model.slope), 6), "intercept": round(float(model.intercept), 6)},
     }
 
 
 def toml_value(value):
-    """Text of a number, a string or a list of strings."""
+    """Text of a number, a string or a list of them."""
     if isinstance(value, list):
         return "[" + ", ".join(map(toml_value, value)) + "]"
     return f'"{value}"' if isinstance(value, str) else f"{value}"

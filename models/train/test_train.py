@@ -217,6 +217,9 @@ class Training(unittest.TestCase):
             read = model.read(pathlib.Path(folder), "00000000000000ff")
             for name in ("fraud_factor", "genuine_factor"):
                 self.assertAlmostEqual(getattr(read.admission, name) / getattr(found.admission, name), 1, places=5)
+            known = vectors.x[masks[0]]
+            numpy.testing.assert_allclose(manifest["reasons"]["mean"], known.mean(0, dtype=float), rtol=1e-4)
+            numpy.testing.assert_allclose(manifest["reasons"]["deviation"], known.std(0, dtype=float), rtol=1e-4)
             alarm = manifest["thresholds"]["alarm"]
             self.assertEqual(manifest["thresholds"]["false_alarm_cost"], PLAN.costs.false_alarm)
             alarms = (found.scores(vectors.x[masks[2]]) >= alarm).sum()

@@ -72,7 +72,8 @@ def around(encoder, vectors, masks, wanted, seed):
     shares = model.banks.shares(queries, fitting, neighbours, temperature)
     scales = calibration.platt(calibration.logit(shares), frauds.astype(float))
     as_of_ns = int(vectors.times[rows[-1]])
-    return model.Model(encoder, bank, neighbours, temperature, *scales, admission, as_of_ns), rows[chosen]
+    usual = model.usual(x)
+    return model.Model(encoder, bank, neighbours, temperature, *scales, admission, as_of_ns, usual), rows[chosen]
 
 
 def alarm_thresholds(vectors, masks, trained, costs):

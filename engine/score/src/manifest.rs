@@ -35,6 +35,8 @@ pub struct Manifest {
     pub calibration: Calibration,
     /// When to alarm; a model of before 2 has none.
     pub thresholds: Option<Thresholds>,
+    /// What is usual of each feature; without it, what the encoder's inputs tell.
+    pub reasons: Option<Reasons>,
     /// Measured at training; shown to people.
     #[serde(default)]
     pub metrics: toml::Table,
@@ -126,6 +128,16 @@ pub struct Thresholds {
     /// What an alarm for a genuine case costs; a missed fraud costs its amount. Unit: whole units of the amounts'
     /// currency, 5.0 is 5.00 EUR.
     pub false_alarm_cost: f64,
+}
+
+/// What is usual of each feature in training: those far from it are a score's reasons.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reasons {
+    /// Mean of each feature.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each feature; above 0.
+    pub deviation: Vec<f32>,
 }
 
 /// Platt scaling of the vote's fraud share `s`: `1 / (1 + exp(−(slope · logit(s) + intercept)))`.
@@ -250,7 +262,26 @@ fn check(manifest: &Manifest) -> Result<(), String> {
             "calibration is {slope}, {intercept}, expected finite numbers"
         ));
     }
-    manifest.thresholds.as_ref().map_or(Ok(()), check_thresholds)
+    manifest.thresholds.as_ref().map_or(Ok(()), check_thresholds)?;
+    let reasons = manifest.reasons.as_ref();
+    reasons.map_or(Ok(()), |reasons| check_reasons(reasons, features))
+}
+
+fn check_reasons(reasons: &Reasons, features: usize) -> Result<(), String> {
+    for (key, values) in [("mean", &reasons.mean), ("deviation", &reasons.deviation)] {
+        if values.len() != features {
+            let found = values.len();
+            return Err(format!("reasons.{key} has {found} values, expected {features}"));
+        }
+        let is_in_range = |value: &f32| value.is_finite() && (key == "mean" || *value > 0.0);
+        if let Some(place) = values.iter().position(|value| !is_in_range(value)) {
+            let (found, expected) = (values[place], if key == "mean" { "finite" } else { "positive" });
+            return Err(format!(
+                "reasons.{key}[{place}] is {found}, expected a {expected} number"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn check_bank(bank: &BankManifest) -> Result<(), String> {
@@ -376,6 +407,22 @@ dimensions = 4
         ] {
             check_refused("", &ADMISSION.replace(from, to), "", expected);
         }
+        for (mean, deviation, expected) in [
+            ("[1.0, 2.0]", "[1.0]", "reasons.mean has 2 values, expected 1"),
+            (
+                "[inf]",
+                "[1.0]",
+                "reasons.mean[0] is inf, expected a finite number",
+            ),
+            (
+                "[1.0]",
+                "[0.0]",
+                "reasons.deviation[0] is 0, expected a positive number",
+            ),
+        ] {
+            let reasons = format!("[reasons]\nmean = {mean}\ndeviation = {deviation}\n");
+            check_refused("", "", &reasons, expected);
+        }
         for (from, to, expected) in [
             ("0.25", "1.5", "thresholds.alarm is 1.5, expected 0 to 1"),
             ("0.25", "nan", "thresholds.alarm is NaN, expected 0 to 1"),
@@ -391,7 +438,7 @@ dimensions = 4
 
     #[test]
     fn relative_folder_is_found_above_the_program() {
-        let found = locate(Path::new("models/fraud-v1")).unwrap();
+        let found = locate(Path::new("models/fraud-v2")).unwrap();
         assert!(
             found.is_absolute() && found.join(MANIFEST_FILE).is_file(),
             "{}",

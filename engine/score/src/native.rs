@@ -70,7 +70,15 @@ impl NativeEncoder {
             ScoreError::Malformed { path, reason }
         };
         let parsed = Self::parse(&bytes, model.manifest.features.len(), encoder.dimensions);
-        let parsed = parsed.map_err(malformed)?;
+        let mut parsed = parsed.map_err(malformed)?;
+        if let Some(reasons) = &model.manifest.reasons {
+            parsed.centre.clone_from(&reasons.mean);
+            parsed.spread = reasons
+                .deviation
+                .iter()
+                .map(|deviation| 1.0 / deviation)
+                .collect();
+        }
         if parsed.precision == encoder.precision {
             return Ok(parsed);
         }
@@ -111,8 +119,8 @@ impl NativeEncoder {
         })
     }
 
-    /// Mean of each feature in training, and one over its standard deviation; of a feature in ramps, of the values
-    /// between which they lie, which are quantiles.
+    /// Mean of each feature in training, and one over its standard deviation, as the manifest has them. Without it, of
+    /// a feature in ramps: of the values between which they lie, which are quantiles.
     pub fn normalisation(&self) -> (&[f32], &[f32]) {
         (&self.centre, &self.spread)
     }

@@ -1,4 +1,5 @@
-//! The shipped model, run by both back ends.
+//! The shipped models, run by both back ends. `fraud-v2.csv`: vectors of generated payments, each with the score that
+//! `models/train` computes of it.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,41 @@ fn edit(path: &Path, from: &str, to: &str) {
 #[test]
 fn onnx_runtime_and_own_loops_agree() {
     check_agreement(&folder());
+}
+
+#[test]
+fn scores_of_the_default_model_are_the_trainers() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v2");
+    let hash = ModelFolder::open(&model).unwrap().feature_set_hash;
+    let rows = include_str!("fraud-v2.csv")
+        .lines()
+        .map(|line| -> Vec<f32> { line.split(',').map(|value| value.parse().unwrap()).collect() });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(rows.len(), 24);
+    for backend in [Backend::Onnx, Backend::Native] {
+        let config = ScoreConfig {
+            model: model.display().to_string(),
+            ..config(backend)
+        };
+        let mut scorer = Scorer::load(&config, |_| Some(hash)).unwrap();
+        for row in &rows {
+            let (expected, features) = row.split_last().unwrap();
+            let mut vector = [0.0; FEATURES_MAX];
+            vector[..features.len()].copy_from_slice(features);
+            let score = scorer.score(&vector).score;
+            assert!(
+                (score - expected).abs() < 1e-4,
+                "{backend:?}: {score}, {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn onnx_runtime_and_own_loops_agree_on_the_default_model() {
+    check_agreement(
+        &ModelFolder::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v2")).unwrap(),
+    );
 }
 
 /// A model of random weights whose features are cut into ramps.

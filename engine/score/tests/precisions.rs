@@ -107,6 +107,18 @@ fn row_has_the_same_embedding_in_every_batch() {
 }
 
 #[test]
+fn deviations_are_from_the_mean_that_the_manifest_says() {
+    let model = ModelFolder::open(&folder("f16")).unwrap();
+    let reasons = model.manifest.reasons.clone().unwrap();
+    let encoder = NativeEncoder::load(&model).unwrap();
+    let (centre, spread) = encoder.normalisation();
+    assert_eq!(centre, reasons.mean);
+    for (spread, deviation) in spread.iter().zip(&reasons.deviation) {
+        assert!((spread * deviation - 1.0).abs() < 1e-6, "{spread}, {deviation}");
+    }
+}
+
+#[test]
 fn weights_in_another_precision_than_the_manifest_says_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     for file in ["manifest.toml", "encoder.onnx", "bank.bin"] {
