@@ -64,7 +64,7 @@ pub const EXPORT: &str = "\
 Examples:
   pinion export features --dir pinion-data --from 2026-01-31 --to 2026-02-28 --out training
   pinion generate payments --out payments.csv
-  pinion export features --in payments.csv --set payments-v1 --out features.csv";
+  pinion export features --in payments.csv --set payments-v2 --out features.csv";
 
 /// `features`.
 pub const FEATURES: &str = "\

@@ -3,9 +3,6 @@
 //! Invariant: JSON holds every field of the frame under the schema's name; hashes are 16 hexadecimal digits,
 //! because numbers of 64 bits do not survive every reader of JSON.
 
-use std::sync::LazyLock;
-
-use pinion_features::FeatureSet;
 use pinion_replay::import::time::format_time;
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::decision_flag;
@@ -92,8 +89,8 @@ pub fn heading() -> String {
 }
 
 impl ShownDecision {
-    /// Out of a frame.
-    pub fn of(hot: &DecisionHot) -> Self {
+    /// Out of a frame; `features` are the names of the slots that its reasons may speak of.
+    pub fn of(hot: &DecisionHot, features: &[String]) -> Self {
         let reason_count = usize::from(hot.reason_count()).min(hot.reasons().len());
         Self {
             kind: "decision",
@@ -104,7 +101,12 @@ impl ShownDecision {
             subject: Id::from(hot.subject()).as_str().to_owned(),
             value: hot.value(),
             quantity: hot.quantity(),
-            reasons: hot.reasons().iter().take(reason_count).map(reason_name).collect(),
+            reasons: hot
+                .reasons()
+                .iter()
+                .take(reason_count)
+                .map(|code| reason_name(code, features))
+                .collect(),
             event_ns: hot.event_ns(),
             ingest_ns: hot.ingest_ns(),
             scored_ns: hot.scored_ns(),
@@ -227,11 +229,10 @@ pub fn reject_reason_name(reason: RejectReason) -> &'static str {
 }
 
 /// A feature's name, a strategy's reason, or the number of one that is not known here.
-fn reason_name(code: u16) -> String {
-    static FEATURES: LazyLock<Vec<String>> = LazyLock::new(|| FeatureSet::payments_v1().slot_names());
+fn reason_name(code: u16, features: &[String]) -> String {
     let feature = usize::from(code)
         .checked_sub(1)
-        .and_then(|index| FEATURES.get(index));
+        .and_then(|index| features.get(index));
     let other = REASONS
         .iter()
         .find(|(known, _)| *known == code)
@@ -248,8 +249,10 @@ mod tests {
 
     #[test]
     fn reasons_are_named_after_features_and_bands() {
-        assert_eq!(reason_name(1), "amount_minor");
-        assert_eq!(reason_name(reasons::SCORE_HIGH), "score-high");
-        assert_eq!(reason_name(20_000), "20000");
+        let features = ["amount_minor".to_owned()];
+        assert_eq!(reason_name(1, &features), "amount_minor");
+        assert_eq!(reason_name(2, &features), "2");
+        assert_eq!(reason_name(reasons::SCORE_HIGH, &features), "score-high");
+        assert_eq!(reason_name(20_000, &features), "20000");
     }
 }

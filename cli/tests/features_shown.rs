@@ -131,13 +131,14 @@ fn engine_refuses_a_wrong_set_as_it_refuses_a_wrong_configuration() {
 fn set_is_listed_and_its_features_are_explained() {
     let room = Room::new("features-words");
     room.write("mine.toml", WELL);
-    assert_snapshot!("list", room.shown(&["features", "list"]));
+    let small = shipped("payments-v1.toml");
+    assert_snapshot!("list", room.shown(&["features", "list", &small]));
     let words = ["features", "list", "mine.toml", "--output", "json"];
     assert_snapshot!("list_json", room.shown(&words));
     let explain = |words: &[&str]| room.shown(&[&["features", "explain"], words].concat());
-    assert_snapshot!("explain_delayed", explain(&["terminal_fraud_share_30d"]));
+    assert_snapshot!("explain_delayed", explain(&["terminal_fraud_share_30d", &small]));
     assert_snapshot!("explain_filtered", explain(&["device_declined_10m", "mine.toml"]));
-    assert_snapshot!("explain_misspelt", explain(&["custmer_count_7d"]));
+    assert_snapshot!("explain_misspelt", explain(&["custmer_count_7d", &small]));
     assert_snapshot!("explain_unlike", explain(&["weather_of_today", "mine.toml"]));
     let schema = room.shown(&["features", "schema"]);
     let head: Vec<&str> = schema.lines().take(12).collect();

@@ -40,7 +40,7 @@ fn main() {
 
 fn subject(lane: Lane, backend: Backend) -> Node<InHand, InProcessBus> {
     let mut config = Config::default();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fraud-v1");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fraud-v2");
     config.score.model = model.display().to_string();
     config.score.backend = backend;
     let (bus, clock) = (InProcessBus::new(), Clock::system());

@@ -120,7 +120,7 @@ fn features(events: u64) {
 fn score_config(backend: Backend) -> ScoreConfig {
     ScoreConfig {
         model: Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../models/fraud-v1")
+            .join("../models/fraud-v2")
             .display()
             .to_string(),
         backend,
@@ -132,7 +132,7 @@ fn score(calls: u64) {
     let mut bench = Bench::new("stages/score");
     for (name, backend) in [("onnx_runtime", Backend::Onnx), ("native", Backend::Native)] {
         let config = score_config(backend);
-        let set = FeatureSet::payments_v1();
+        let set = FeatureSet::payments_v2();
         let scored = Scorer::load(&config, |slots| canonical::hash_of_first(&set, slots));
         let Ok(mut scorer) = scored.map_err(|error| eprintln!("{name} is left out: {error}")) else {
             continue;
@@ -140,7 +140,7 @@ fn score(calls: u64) {
         let model = ModelFolder::open(Path::new(&config.model)).expect("the scorer has loaded it");
         let mut encoder = Encoder::load(&config, &model).expect("the scorer has loaded it");
         let mut embedding = vec![0.0; model.manifest.encoder.dimensions];
-        let (inputs, features) = (vectors(), model.manifest.features.len());
+        let (inputs, features) = (vectors(&set), model.manifest.features.len());
         bench.case(&format!("encoder/{name}"), calls, move || {
             for vector in inputs.iter().cycle().take(calls as usize) {
                 encoder
@@ -149,7 +149,7 @@ fn score(calls: u64) {
                 black_box(&embedding);
             }
         });
-        let inputs = vectors();
+        let inputs = vectors(&set);
         bench.case(&format!("encoder_bank_and_vote/{name}"), calls, move || {
             for vector in inputs.iter().cycle().take(calls as usize) {
                 black_box(scorer.score(vector));

@@ -9,7 +9,7 @@ use pinion_features::set::canonical;
 use pinion_features::{FeatureSet, FeatureStore, FeaturesConfig};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
 use pinion_score::encoder::Encoder;
-use pinion_score::manifest::ModelFolder;
+use pinion_score::manifest::{ModelFolder, locate};
 use pinion_score::{ScoreConfig, ScoreError, Scorer};
 
 use crate::rig::histogram;
@@ -31,10 +31,11 @@ pub enum Part {
 /// # Errors
 /// The model or the library cannot be loaded.
 pub fn measure(config: &ScoreConfig, part: Part, calls: usize) -> Result<Histogram<u64>, ScoreError> {
-    let vectors = vectors();
+    let model = ModelFolder::open(&locate(Path::new(&config.model))?)?;
+    let set = set_of(&model);
+    let vectors = vectors(&set);
     match part {
         Part::Encoder => {
-            let model = ModelFolder::open(Path::new(&config.model))?;
             let mut encoder = Encoder::load(config, &model)?;
             let mut embedding = vec![0.0; model.manifest.encoder.dimensions];
             let features = model.manifest.features.len();
@@ -43,10 +44,18 @@ pub fn measure(config: &ScoreConfig, part: Part, calls: usize) -> Result<Histogr
             }))
         }
         Part::Whole => {
-            let set = FeatureSet::payments_v1();
             let mut scorer = Scorer::load(config, |slots| canonical::hash_of_first(&set, slots))?;
             Ok(time(calls, &vectors, |vector| scorer.score(vector).flags == 0))
         }
+    }
+}
+
+/// The set that ships which the model takes; the default if it takes none, which the scorer then says.
+fn set_of(model: &ModelFolder) -> FeatureSet {
+    let small = FeatureSet::payments_v1();
+    match canonical::hash_of_first(&small, model.manifest.features.len()) {
+        Some(hash) if hash == model.feature_set_hash => small,
+        _ => FeatureSet::payments_v2(),
     }
 }
 
@@ -71,8 +80,8 @@ fn time(
 }
 
 /// Vectors of customers and terminals that have some history.
-pub fn vectors() -> Vec<[f32; FEATURES_MAX]> {
-    let mut store = FeatureStore::new(&small(), &FeatureSet::payments_v1()).expect("the sizes are in range");
+pub fn vectors(set: &FeatureSet) -> Vec<[f32; FEATURES_MAX]> {
+    let mut store = FeatureStore::new(&small(), set).expect("the sizes are in range");
     let mut vectors = vec![[0.0; FEATURES_MAX]; VECTORS];
     for index in 0..8 * VECTORS {
         let draw = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -19,7 +19,7 @@ type Subject = Node<InHand, InProcessBus>;
 
 fn subject(lane: Lane, backend: Backend) -> Subject {
     let mut config = Config::default();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fraud-v1");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fraud-v2");
     config.score.model = model.display().to_string();
     config.score.backend = backend;
     let (bus, clock) = (InProcessBus::new(), Clock::system());

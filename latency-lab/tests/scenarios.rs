@@ -8,7 +8,7 @@ use pinion_score::Backend;
 
 fn options() -> Options {
     let mut config = Config::default();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fraud-v1");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/fraud-v2");
     config.score.model = model.display().to_string();
     config.score.backend = Backend::Native;
     config.bus.term_length = 1 << 20;

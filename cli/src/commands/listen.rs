@@ -72,6 +72,7 @@ impl Task for Listen<'_> {
         let mut viewer = Viewer {
             tally: Tally::default(),
             track: Track::default(),
+            features: features(self.config),
             lane: self.arguments.lane,
             output: self.output,
             out: Out::new(),
@@ -166,9 +167,20 @@ impl Track {
     }
 }
 
+/// Names of the slots of the configured set; none if it cannot be read: reasons are then shown by their numbers.
+fn features(config: &Config) -> Vec<String> {
+    config
+        .features
+        .load_set()
+        .map(|set| set.slot_names())
+        .unwrap_or_default()
+}
+
 struct Viewer {
     tally: Tally,
     track: Track,
+    /// Names of the features that reasons speak of.
+    features: Vec<String>,
     lane: Option<LaneName>,
     output: Output,
     out: Out,
@@ -177,7 +189,10 @@ struct Viewer {
 impl Viewer {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match read(bytes, &Limits::default()) {
-            Ok(Frame::Decision(decision)) => self.take_decision(&ShownDecision::of(decision.hot())),
+            Ok(Frame::Decision(decision)) => {
+                let shown = ShownDecision::of(decision.hot(), &self.features);
+                self.take_decision(&shown)
+            }
             Ok(Frame::Reject(reject)) => self.take_reject(&ShownReject::of(reject.hot())),
             Ok(_) | Err(_) => {
                 self.tally.unreadable += 1;

@@ -30,7 +30,20 @@ fn golden() -> PathBuf {
 pub(crate) fn on_journal(command: &str, more: &[&str]) -> Vec<String> {
     let model = format!("score.model={}", golden().join("model").display());
     let config = golden().join("pinion.toml").display().to_string();
-    let place = ["--journal", "journal", "--config", &config, "--set", &model];
+    let set = format!(
+        "features.set={}",
+        root().join("features/payments-v1.toml").display()
+    );
+    let place = [
+        "--journal",
+        "journal",
+        "--config",
+        &config,
+        "--set",
+        &model,
+        "--set",
+        &set,
+    ];
     let words = command.split(' ').chain(place).chain(more.iter().copied());
     words.map(str::to_owned).collect()
 }

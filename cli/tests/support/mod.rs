@@ -39,11 +39,13 @@ impl Room {
              [bus]\nnode = \"cli-{name}-{}\"\nterm_length = 1048576\n\
              [journal]\nsegment_len = 4194304\n\
              [score]\nmodel = \"{}\"\nbackend = \"native\"\n\
+             [features]\nset = \"{}\"\n\
              [strategy.market.parameters]\nenter_at = 0.3\nrelease_at = 0.1\n\
              [publish]\nwhen_unheard = \"wait\"\n",
             room.path("data").display(),
             std::process::id(),
             root().join("models/fraud-v1").display(),
+            root().join("features/payments-v1.toml").display(),
         );
         std::fs::write(room.path("pinion.toml"), text).unwrap();
         room

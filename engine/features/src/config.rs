@@ -96,7 +96,7 @@ impl Default for PairsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct FeaturesConfig {
     /// File of the feature set. A relative path is looked for in the working directory and above, then above
-    /// the program. Default: "features/payments-v1.toml".
+    /// the program. Default: "features/payments-v2.toml".
     pub set: PathBuf,
     /// Events handled in one duty cycle. Range: 1 to 4096. Default: 64.
     pub batch_max: u32,
@@ -122,7 +122,7 @@ pub struct FeaturesConfig {
 impl Default for FeaturesConfig {
     fn default() -> Self {
         Self {
-            set: PathBuf::from("features/payments-v1.toml"),
+            set: PathBuf::from("features/payments-v2.toml"),
             batch_max: 64,
             lateness_s_max: 86_400,
             customers: TimelinesConfig::default(),

@@ -19,7 +19,7 @@ fn config(name: &str, folder: &Path) -> Config {
     config.bus.node = format!("test-{name}-{}", std::process::id());
     config.bus.term_length = 1 << 20;
     config.score.model = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../models/fraud-v1")
+        .join("../../models/fraud-v2")
         .display()
         .to_string();
     for table in [

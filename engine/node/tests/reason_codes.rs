@@ -5,7 +5,9 @@ use pinion_features::FeatureSet;
 #[test]
 fn the_page_lists_every_feature_under_its_code() {
     let page = include_str!("../../../docs/reason-codes.md");
-    for (code, name) in (1..).zip(FeatureSet::payments_v1().slot_names()) {
+    let sets = [FeatureSet::payments_v1(), FeatureSet::payments_v2()];
+    let slots = sets.iter().flat_map(|set| (1..).zip(set.slot_names()));
+    for (code, name) in slots {
         let row = format!("| {code} | `{name}` |");
         assert!(
             page.lines().any(|line| line.starts_with(&row)),

@@ -1,7 +1,7 @@
 //! Finds what a configuration names by a relative path.
 //!
 //! ```text
-//!   models/fraud-v1 ─▶ ./models/fraud-v1 ─▶ above the program: ../models, ../../models … ─▶ above ./
+//!   models/fraud-v2 ─▶ ./models/fraud-v2 ─▶ above the program: ../models, ../../models … ─▶ above ./
 //! ```
 //!
 //! So a program that was built in a checkout finds what stands in it, wherever it is started.

@@ -52,7 +52,7 @@ pub struct ScoreConfig {
 impl Default for ScoreConfig {
     fn default() -> Self {
         Self {
-            model: "models/fraud-v1".to_owned(),
+            model: "models/fraud-v2".to_owned(),
             backend: Backend::Onnx,
             library: "auto".to_owned(),
             batch_max: 32,

@@ -16,7 +16,7 @@ use pinion_score::{Backend, ScoreAgent, ScoreConfig, Scorer};
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn heap_calls_of_1000_events(backend: Backend) -> u64 {
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v1");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v2");
     let hash = ModelFolder::open(&model).unwrap().feature_set_hash;
     let config = ScoreConfig {
         model: model.display().to_string(),

@@ -30,9 +30,11 @@ pub fn golden() -> PathBuf {
 pub fn config(folder: &Path) -> Config {
     let engine = format!("engine.dir={}", folder.display());
     let model = format!("score.model={}", golden().join("model").display());
+    let set = golden().join("../../../features/payments-v1.toml");
+    let set = format!("features.set={}", set.display());
     let sources = Sources {
         file: Some(golden().join("pinion.toml")),
-        flags: vec![engine, model],
+        flags: vec![engine, model, set],
         ..Sources::default()
     };
     Config::load(&sources).unwrap_or_else(|findings| panic!("{}", findings[0]))
