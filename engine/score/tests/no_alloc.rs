@@ -98,13 +98,31 @@ fn format_digits(number: u32) -> [u8; 4] {
 
 #[test]
 fn bank_takes_no_memory_after_start() {
+    check_bank_takes_no_memory(0);
+}
+
+#[test]
+fn bank_with_cells_takes_no_memory_after_start() {
+    check_bank_takes_no_memory(50);
+}
+
+#[track_caller]
+fn check_bank_takes_no_memory(approximate_from_rows: u32) {
     let config = BankConfig {
         rows_max: 300,
         age_s_max: 200,
         entity_rows_max: 20,
+        approximate_from_rows,
+        cells: 8,
+        probes: 2,
+        recall_every: 4,
         ..BankConfig::default()
     };
     let mut bank = Bank::new(&config, 4).unwrap();
+    if approximate_from_rows > 0 {
+        heap_calls_of_1000_cases(&mut bank);
+        assert!(bank.cluster() > 1);
+    }
     let mut copy = bank.clone();
     assert_eq!(heap_calls_of_1000_cases(&mut bank), 0);
     assert_eq!(heap_calls_of_1000_cases(&mut copy), 0);
@@ -112,5 +130,9 @@ fn bank_takes_no_memory_after_start() {
     assert!(
         tally.evicted_age > 0 && tally.relabelled > 0 && tally.removed > 0,
         "{tally:?}"
+    );
+    assert_eq!(
+        approximate_from_rows > 0,
+        tally.approximate > 0 && tally.compared > 0
     );
 }

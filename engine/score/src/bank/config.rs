@@ -12,6 +12,15 @@ pub const ROWS_MAX: u32 = 1 << 20;
 /// The most values of an embedding.
 pub const DIMENSIONS_MAX: usize = 128;
 
+/// The most cells.
+pub const CELLS_MAX: u32 = 4096;
+
+/// The longest time between two measurements of recall. Unit: searches.
+const RECALL_EVERY_MAX: u32 = 1_000_000_000;
+
+/// The highest floor: above it the mean would have to be exactly 1.
+const RECALL_FLOOR_MAX: u32 = 999;
+
 /// The longest life of a case by event time. Unit: seconds (about 31 years).
 const AGE_S_MAX: u64 = 1_000_000_000;
 
@@ -61,6 +70,21 @@ pub struct BankConfig {
     /// Who leaves when all rows are taken, counted: "oldest-of-fullest-class" (the oldest of the class that uses
     /// most of its cap) or "oldest". Default: "oldest-of-fullest-class".
     pub when_full: WhenFull,
+    /// From so many rows on, search scans only the cells of rows whose centroids are nearest, and may miss some of the
+    /// nearest rows; below, and where rows were never laid out in cells, it is exact. Exact search takes about as long
+    /// as this one up to some ten thousand rows. 0: always exact. Range: 0 to rows_max. Default: 0.
+    pub approximate_from_rows: u32,
+    /// Cells that rows are laid out in at most; fewer if there are less than 16 cases for each. Each takes up to 1.5
+    /// KiB; inserting takes longer with more. Only with approximate_from_rows. Range: 2 to 4096. Default: 1024.
+    pub cells: u32,
+    /// Cells that a search scans: more find more and take longer. Range: 1 to cells. Default: 32.
+    pub probes: u32,
+    /// Every so many searches one is made both ways and compared, the ten nearest: that one takes as long as an exact
+    /// one more. 0: never, and recall_floor_permille says nothing. Range: 0 to 1000000000. Default: 4096.
+    pub recall_every: u32,
+    /// When less than this share of the nearest is found, as a mean over the last samples, exact search takes over,
+    /// counted, until the mean is half way between here and all. Unit: thousandths. Range: 0 to 999. Default: 950.
+    pub recall_floor_permille: u32,
 }
 
 impl Default for BankConfig {
@@ -73,6 +97,11 @@ impl Default for BankConfig {
             entity_rows_max: 32,
             age_s_max: 0,
             when_full: WhenFull::default(),
+            approximate_from_rows: 0,
+            cells: 1024,
+            probes: 32,
+            recall_every: 4096,
+            recall_floor_permille: 950,
         }
     }
 }
@@ -84,27 +113,43 @@ impl BankConfig {
     /// [`ScoreError::Bank`] with the key.
     pub fn validate(&self) -> Result<(), ScoreError> {
         let rows_max = u64::from(self.rows_max);
+        let all = u64::from(ROWS_MAX);
         let bounds = [
-            ("score.bank.rows_max", rows_max, 1, u64::from(ROWS_MAX)),
+            ("score.bank.rows_max", rows_max, 1, all),
             (
                 "score.bank.fraud_rows_max",
-                u64::from(self.fraud_rows_max),
+                self.fraud_rows_max.into(),
                 0,
                 rows_max,
             ),
             (
                 "score.bank.genuine_rows_max",
-                u64::from(self.genuine_rows_max),
+                self.genuine_rows_max.into(),
                 0,
                 rows_max,
             ),
-            (
-                "score.bank.entity_rows_max",
-                u64::from(self.entity_rows_max),
-                0,
-                u64::from(ROWS_MAX),
-            ),
+            ("score.bank.entity_rows_max", self.entity_rows_max.into(), 0, all),
             ("score.bank.age_s_max", self.age_s_max, 0, AGE_S_MAX),
+            (
+                "score.bank.approximate_from_rows",
+                self.approximate_from_rows.into(),
+                0,
+                rows_max,
+            ),
+            ("score.bank.cells", self.cells.into(), 2, CELLS_MAX.into()),
+            ("score.bank.probes", self.probes.into(), 1, self.cells.into()),
+            (
+                "score.bank.recall_every",
+                self.recall_every.into(),
+                0,
+                RECALL_EVERY_MAX.into(),
+            ),
+            (
+                "score.bank.recall_floor_permille",
+                self.recall_floor_permille.into(),
+                0,
+                RECALL_FLOOR_MAX.into(),
+            ),
         ];
         for (key, got, min, max) in bounds {
             if !(min..=max).contains(&got) {
@@ -112,6 +157,15 @@ impl BankConfig {
             }
         }
         Ok(())
+    }
+
+    /// Cells that there may be; 1 if rows are never laid out in cells.
+    pub(super) fn cells_max(&self) -> usize {
+        if self.approximate_from_rows == 0 {
+            1
+        } else {
+            self.cells as usize
+        }
     }
 
     /// Genuine cases and frauds held at most, 0 being spelt out.
@@ -157,6 +211,26 @@ mod tests {
         check(
             |config| config.age_s_max = AGE_S_MAX + 1,
             "score.bank.age_s_max is 1000000001, expected 0 to 1000000000",
+        );
+        check(
+            |config| config.approximate_from_rows = 16_385,
+            "score.bank.approximate_from_rows is 16385, expected 0 to 16384",
+        );
+        check(
+            |config| config.cells = 1,
+            "score.bank.cells is 1, expected 2 to 4096",
+        );
+        check(
+            |config| (config.cells, config.probes) = (20, 21),
+            "score.bank.probes is 21, expected 1 to 20",
+        );
+        check(
+            |config| config.recall_every = 1_000_000_001,
+            "score.bank.recall_every is 1000000001, expected 0 to 1000000000",
+        );
+        check(
+            |config| config.recall_floor_permille = 1000,
+            "score.bank.recall_floor_permille is 1000, expected 0 to 999",
         );
     }
 

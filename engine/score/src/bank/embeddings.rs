@@ -7,8 +7,8 @@
 //!   values  place by place, as kept: f32 or half; none for eight bits, whose codes are what is kept
 //! ```
 //!
-//! Places `0..len` are taken and no other is: the last one fills the gap when one goes, and the place it leaves is
-//! overwritten with zeros.
+//! Which places are taken is for [`super::cells`] to say; a place that no row has is all zero. A row's tag is not: its
+//! length is 1, so its scale is above 0.
 //!
 //! Invariant: for each place, the vector of what is kept less `scale · (code − 128)` is no longer than its error.
 
@@ -23,6 +23,9 @@ const CODE_MAX: f32 = 127.0;
 
 /// Rounding of an error's own computation, many times over.
 const ERROR_MARGIN: f64 = 1.0 + 1e-6;
+
+/// The regions of the rows' embeddings.
+pub(super) const NAMES: [&str; 3] = ["bank codes", "bank tags", "bank values"];
 
 /// What is kept of each value besides its code.
 #[derive(Clone, Debug)]
@@ -49,12 +52,10 @@ pub(super) struct Candidate {
 }
 
 impl Embeddings {
-    pub(super) fn new(rows_max: u32, dimensions: usize, precision: Precision) -> Self {
-        let rows_max = rows_max as usize;
-        let blocks = rows_max.div_ceil(LANES);
+    pub(super) fn new(blocks: usize, dimensions: usize, precision: Precision) -> Self {
         let values = match precision {
-            Precision::F32 => Values::F32(Column::zeroed(rows_max * dimensions)),
-            Precision::F16 => Values::F16(Column::zeroed(rows_max * dimensions)),
+            Precision::F32 => Values::F32(Column::zeroed(blocks * LANES * dimensions)),
+            Precision::F16 => Values::F16(Column::zeroed(blocks * LANES * dimensions)),
             Precision::Int8 => Values::Int8,
         };
         Self {
@@ -63,6 +64,16 @@ impl Embeddings {
             tags: Column::zeroed(blocks),
             values,
         }
+    }
+
+    /// Memory of the same size and kind, without any row.
+    pub(super) fn another(&self) -> Self {
+        let precision = match self.values {
+            Values::F32(_) => Precision::F32,
+            Values::F16(_) => Precision::F16,
+            Values::Int8 => Precision::Int8,
+        };
+        Self::new(self.tags.len(), self.dimensions, precision)
     }
 
     pub(super) fn dimensions(&self) -> usize {
@@ -84,6 +95,11 @@ impl Embeddings {
         &self.tags
     }
 
+    /// Whether a row has a place.
+    pub(super) fn is_taken(&self, place: usize) -> bool {
+        self.tags[place / LANES][place % LANES] != 0
+    }
+
     pub(super) fn prefault(&mut self) {
         self.codes.prefault();
         self.tags.prefault();
@@ -94,34 +110,31 @@ impl Embeddings {
         }
     }
 
-    /// All memory, under its names.
-    pub(super) fn memory(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+    /// All memory, under these names.
+    pub(super) fn memory(&self, names: [&'static str; 3]) -> impl Iterator<Item = (&'static str, &[u8])> {
         let values = match &self.values {
             Values::F32(values) => values.bytes(),
             Values::F16(values) => values.bytes(),
             Values::Int8 => &[],
         };
-        [
-            ("bank codes", self.codes.bytes()),
-            ("bank tags", self.tags.bytes()),
-            ("bank values", values),
-        ]
-        .into_iter()
+        names
+            .into_iter()
+            .zip([self.codes.bytes(), self.tags.bytes(), values])
     }
 
     /// As [`Self::memory`], to be filled.
-    pub(super) fn memory_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut [u8])> {
+    pub(super) fn memory_mut(
+        &mut self,
+        names: [&'static str; 3],
+    ) -> impl Iterator<Item = (&'static str, &mut [u8])> {
         let values = match &mut self.values {
             Values::F32(values) => values.bytes_mut(),
             Values::F16(values) => values.bytes_mut(),
             Values::Int8 => &mut [],
         };
-        [
-            ("bank codes", self.codes.bytes_mut()),
-            ("bank tags", self.tags.bytes_mut()),
-            ("bank values", values),
-        ]
-        .into_iter()
+        names
+            .into_iter()
+            .zip([self.codes.bytes_mut(), self.tags.bytes_mut(), values])
     }
 
     /// Writes an embedding to a place. Cost: linear in the dimensions.
@@ -178,6 +191,28 @@ impl Embeddings {
             self.copy(last, place);
         }
         self.wipe(last);
+    }
+
+    /// Takes what stands at `place` of others of this kind to `to`.
+    pub(super) fn take(&mut self, others: &Self, place: usize, to: usize) {
+        let quads = self.quads();
+        let (from_block, block) = (place / LANES * quads, to / LANES * quads);
+        let lines = &others.codes[from_block..from_block + quads];
+        for (line, from) in self.codes[block..block + quads].iter_mut().zip(lines) {
+            line[to % LANES] = from[place % LANES];
+        }
+        self.tags[to / LANES][to % LANES] = others.tags[place / LANES][place % LANES];
+        let dimensions = self.dimensions;
+        let (from, to) = (place * dimensions..(place + 1) * dimensions, to * dimensions);
+        match (&mut self.values, &others.values) {
+            (Values::F32(values), Values::F32(others)) => {
+                values[to..to + dimensions].copy_from_slice(&others[from]);
+            }
+            (Values::F16(values), Values::F16(others)) => {
+                values[to..to + dimensions].copy_from_slice(&others[from]);
+            }
+            _ => {} // Eight bits: the codes are all.
+        }
     }
 
     fn copy(&mut self, from: usize, to: usize) {
@@ -363,7 +398,7 @@ mod tests {
         ) {
             let wanted = unit(&values);
             for precision in [Precision::F32, Precision::F16, Precision::Int8] {
-                let mut embeddings = Embeddings::new(40, wanted.len(), precision);
+                let mut embeddings = Embeddings::new(3, wanted.len(), precision);
                 embeddings.put(place, &wanted);
                 let mut kept = vec![0.0; wanted.len()];
                 embeddings.read(place, &mut kept);
@@ -388,7 +423,7 @@ mod tests {
     #[test]
     fn what_is_removed_is_overwritten_and_the_last_fills_the_gap() {
         for precision in [Precision::F32, Precision::F16, Precision::Int8] {
-            let mut embeddings = Embeddings::new(20, 6, precision);
+            let mut embeddings = Embeddings::new(2, 6, precision);
             let unit = |place: usize| unit(&[place as f32, 1.0, 2.0, -3.0, 0.5, 0.25]);
             (0..18).for_each(|place| embeddings.put(place, &unit(place)));
             let mut last = [0.0; 6];
@@ -400,7 +435,7 @@ mod tests {
             (0..17).rev().for_each(|place| embeddings.remove(place, place));
             assert!(
                 embeddings
-                    .memory()
+                    .memory(NAMES)
                     .all(|(_, bytes)| bytes.iter().all(|&byte| byte == 0))
             );
         }

@@ -10,7 +10,8 @@
 //! The scan is compiled once for each set of vector instructions and chosen at start. The dots are whole numbers and
 //! the bounds are three roundings in one order, without fused additions: all machines compute the same.
 //!
-//! Invariant: the bound of a place is not below its similarity as [`super::embeddings::Embeddings::compare`] sums it.
+//! Invariant: the bound of a place is not below its similarity as [`super::embeddings::Embeddings::compare`] sums it; a
+//! place that no row has, whose tag is 0, is below everything.
 
 #![allow(
     unsafe_code,
@@ -170,6 +171,17 @@ pub(super) struct Blocks<'a> {
     pub(super) tags: &'a [[u32; LANES]],
 }
 
+/// The codes and the tags of a block.
+type Block<'a> = (&'a [Quad], &'a [u32; LANES]);
+
+impl<'a> Blocks<'a> {
+    #[inline(always)]
+    fn get(self, quads: usize, block: u32) -> Block<'a> {
+        let block = block as usize;
+        (&self.codes[block * quads..(block + 1) * quads], &self.tags[block])
+    }
+}
+
 /// Sixteen of something.
 pub(super) type Lanes = [f32; LANES];
 
@@ -205,6 +217,23 @@ impl Instructions {
                 unsafe { avx2::bounds(query, blocks, bounds) }
             }
             Self::Baseline => baseline::bounds(query, blocks, bounds),
+        }
+    }
+
+    /// The bound of each place of the blocks of a list, in its order.
+    pub(super) fn listed(self, query: &Query, blocks: Blocks<'_>, list: &[u32], bounds: &mut [Lanes]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::listed(query, blocks, list, bounds) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::listed(query, blocks, list, bounds) }
+            }
+            Self::Baseline => baseline::listed(query, blocks, list, bounds),
         }
     }
 
@@ -267,6 +296,14 @@ macro_rules! loops {
         }
 
         $(#[$features])*
+        pub(super) fn listed(query: &Query, blocks: Blocks<'_>, list: &[u32], bounds: &mut [Lanes]) {
+            for (&block, bounds) in list.iter().zip(bounds) {
+                let (codes, tags) = blocks.get(query.quads, block);
+                *bounds = bound(query, &dots(query, codes), tags);
+            }
+        }
+
+        $(#[$features])*
         pub(super) fn count_from(values: &[Lanes], bound: f32) -> usize {
             let mut counts = [0_u32; LANES];
             for lanes in values {
@@ -304,7 +341,8 @@ fn bound(query: &Query, dots: &[i32; LANES], tags: &[u32; LANES]) -> Lanes {
     let mut bounds = [0.0; LANES];
     for ((bound, &dot), &tag) in bounds.iter_mut().zip(dots).zip(tags) {
         let (scale, error) = (f32::from_bits(tag & 0xffff_0000), f32::from_bits(tag << 16));
-        *bound = (dot - query.zero) as f32 * query.scale * scale + error * query.reach + query.slack;
+        let reached = (dot - query.zero) as f32 * query.scale * scale + error * query.reach + query.slack;
+        *bound = if tag == 0 { f32::NEG_INFINITY } else { reached };
     }
     bounds
 }
@@ -374,10 +412,11 @@ mod avx2 {
 #[cfg(target_arch = "x86_64")]
 mod vnni {
     use std::arch::x86_64::{
-        __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-        _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps,
-        _mm512_loadu_si512, _mm512_mask_cmp_ps_mask, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_epi32,
-        _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_epi32,
+        __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_add_ps,
+        _mm512_and_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_cmp_ps_mask, _mm512_mask_mov_ps, _mm512_max_ps,
+        _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32,
+        _mm512_storeu_ps, _mm512_sub_epi32, _mm512_test_epi32_mask,
     };
 
     use super::*;
@@ -394,7 +433,8 @@ mod vnni {
             let (steps, rest) = tags.as_chunks::<STEP>();
             let mut codes = codes.chunks_exact(STEP * query.quads);
             for (codes, tags) in codes.by_ref().zip(steps) {
-                for bounds in step(query, codes, tags) {
+                let four = together(query, codes, tags);
+                for bounds in step(query, four, after(four)) {
                     highest = _mm512_max_ps(bounds, highest);
                 }
             }
@@ -412,12 +452,33 @@ mod vnni {
         let (to_steps, to_rest) = bounds.as_chunks_mut::<STEP>();
         let mut codes = blocks.codes.chunks_exact(STEP * query.quads);
         for ((codes, tags), to) in codes.by_ref().zip(steps).zip(to_steps) {
-            for (bounds, to) in step(query, codes, tags).into_iter().zip(to) {
+            let four = together(query, codes, tags);
+            for (bounds, to) in step(query, four, after(four)).into_iter().zip(to) {
                 store(to, bounds);
             }
         }
         let codes = codes.remainder().chunks_exact(query.quads);
         for ((codes, tags), to) in codes.zip(rest).zip(to_rest) {
+            store(to, bound(query, dots(query, codes), tags));
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    pub(super) fn listed(query: &Query, blocks: Blocks<'_>, list: &[u32], bounds: &mut [Lanes]) {
+        let (steps, rest) = list.as_chunks::<STEP>();
+        let (to_steps, to_rest) = bounds.as_chunks_mut::<STEP>();
+        let get = |list: &[u32; STEP]| list.map(|block| blocks.get(query.quads, block));
+        let mut four = steps.first().map(get);
+        for (index, to) in to_steps.iter_mut().enumerate() {
+            let Some(these) = four else { break };
+            four = steps.get(index + 1).map(get);
+            let next = four.unwrap_or(these).map(|(codes, _)| codes.as_ptr());
+            for (bounds, to) in step(query, these, next).into_iter().zip(to) {
+                store(to, bounds);
+            }
+        }
+        for (&block, to) in rest.iter().zip(to_rest) {
+            let (codes, tags) = blocks.get(query.quads, block);
             store(to, bound(query, dots(query, codes), tags));
         }
     }
@@ -441,27 +502,42 @@ mod vnni {
         }
     }
 
-    /// The bounds of some blocks.
+    /// Blocks that stand one after the other.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
-    fn step(query: &Query, codes: &[Quad], tags: &[[u32; LANES]; STEP]) -> [__m512; STEP] {
+    fn together<'a>(query: &Query, codes: &'a [Quad], tags: &'a [[u32; LANES]; STEP]) -> [Block<'a>; STEP] {
         let quads = query.quads;
         let (a, rest) = codes.split_at(quads);
         let (b, rest) = rest.split_at(quads);
         let (c, d) = rest.split_at(quads);
-        let d = &d[..quads];
+        [(a, &tags[0]), (b, &tags[1]), (c, &tags[2]), (d, &tags[3])]
+    }
+
+    /// Where the codes stand that follow those of some blocks which stand one after the other.
+    #[inline]
+    fn after(blocks: [Block<'_>; STEP]) -> [*const Quad; STEP] {
+        blocks.map(|(codes, _)| codes.as_ptr().wrapping_add(STEP * codes.len()))
+    }
+
+    /// The bounds of some blocks; asks for the codes of those that come next.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn step(query: &Query, blocks: [Block<'_>; STEP], next: [*const Quad; STEP]) -> [__m512; STEP] {
+        let quads = query.quads;
+        let [a, b, c, d] = blocks.map(|(codes, _)| &codes[..quads]);
         let mut high = [_mm512_setzero_si512(); STEP];
         let mut low = [_mm512_setzero_si512(); STEP];
         for quad in 0..quads.min(QUADS_MAX) {
             let high_bytes = _mm512_set1_epi32(query.high[quad]);
             let low_bytes = _mm512_set1_epi32(query.low[quad]);
             for (block, quads) in [a, b, c, d].into_iter().enumerate() {
+                _mm_prefetch::<_MM_HINT_T0>(next[block].wrapping_add(quad).cast());
                 let codes = load(&quads[quad]);
                 high[block] = _mm512_dpbusd_epi32(high[block], codes, high_bytes);
                 low[block] = _mm512_dpbusd_epi32(low[block], codes, low_bytes);
             }
         }
-        std::array::from_fn(|block| bound(query, whole(high[block], low[block]), &tags[block]))
+        std::array::from_fn(|block| bound(query, whole(high[block], low[block]), blocks[block].1))
     }
 
     #[inline]
@@ -494,7 +570,9 @@ mod vnni {
         let dots = _mm512_cvtepi32_ps(_mm512_sub_epi32(dots, _mm512_set1_epi32(query.zero)));
         let similarities = _mm512_mul_ps(_mm512_mul_ps(dots, _mm512_set1_ps(query.scale)), scales);
         let reach = _mm512_mul_ps(errors, _mm512_set1_ps(query.reach));
-        _mm512_add_ps(_mm512_add_ps(similarities, reach), _mm512_set1_ps(query.slack))
+        let bounds = _mm512_add_ps(_mm512_add_ps(similarities, reach), _mm512_set1_ps(query.slack));
+        let nobody = _mm512_set1_ps(f32::NEG_INFINITY);
+        _mm512_mask_mov_ps(nobody, _mm512_test_epi32_mask(tags, tags), bounds)
     }
 
     #[inline]
@@ -533,7 +611,9 @@ mod tests {
         ) {
             // Scales and errors of rows of length 1, whatever the codes.
             let tags: Vec<[u32; LANES]> = tags.iter().map(|tags| tags.map(|tag| {
-                0x3c00_3b00 + (u32::from(tag) & 0xff) * 0x1_0000 + (u32::from(tag) >> 8)
+                // One place in eight is nobody's.
+                let is_taken = u32::from(!tag.is_multiple_of(8));
+                is_taken * (0x3c00_3b00 + (u32::from(tag) & 0xff) * 0x1_0000 + (u32::from(tag) >> 8))
             })).collect();
             let mut query = Query::new();
             prop_assert!(query.take(&embedding));
@@ -542,6 +622,12 @@ mod tests {
                 let (mut cells, mut bounds) = ([[0.0; LANES]; 3], [[0.0; LANES]; 5]);
                 instructions.cells(&query, blocks, 2, &mut cells);
                 instructions.bounds(&query, blocks, &mut bounds);
+                let mut listed = [[0.0; LANES]; 6];
+                let list = [4, 0, 3, 3, 1, 2];
+                instructions.listed(&query, blocks, &list, &mut listed);
+                for (listed, block) in listed.iter().zip(list) {
+                    assert_eq!(listed.map(f32::to_bits), bounds[block as usize].map(f32::to_bits));
+                }
                 let count = instructions.count_from(&bounds, 0.01);
                 let mut masks = [0; 5];
                 instructions.between(&bounds, 0.0, 0.02, &mut masks);

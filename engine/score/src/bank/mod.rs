@@ -1,26 +1,28 @@
 //! The living bank of labelled cases: what was confirmed now is seen by the next search.
 //!
 //! ```text
-//!   insert, relabel, remove, expire                     search(embedding) ──▶ nearest rows, exactly
-//!      │                                                   │ scans
+//!   insert, relabel, remove, expire                     search(embedding) ──▶ nearest rows
+//!      │                                                   │ scans all, or the nearest cells
 //!      ▼                                                   ▼
-//!   rows ─────────place───────────────────────────▶ embeddings 0..len, without gaps
+//!   rows ─────────place───────────────────────────▶ embeddings, blocks of sixteen, cell by cell
 //!      ▲ id ─▶ index   entity ─▶ kin   class ─▶ lists   event time ─▶ ages
 //! ```
 //!
 //! Start at [`Bank`]. [`config`] says what can be set; [`case`] what a case is; `embeddings`, `kernel` and `search`
-//! find the nearest; `index`, `kin` and `ages` find who leaves; `start` reads a model's bank; `tally` counts.
+//! find the nearest, `cells` says which are alike and `recall` whether that is good enough; `index`, `kin` and `ages`
+//! find who leaves; `start` reads a model's bank; `tally` counts.
 //!
 //! One writer owns it. All memory is reserved at start and none is taken later. A row keeps its number while its case
-//! is there; embeddings stand without gaps, so one of them moves when another goes.
+//! is there; blocks stand without gaps, so some embeddings move when another goes.
 //!
 //! Order: each operation that gives a label has the next number, the case's sequence. "Oldest" is the lowest sequence;
 //! of two equally similar cases the one with the higher sequence is nearer, so that the newest label counts however many
-//! cases are alike. So what is found depends on which cases are
-//! there and in which order their labels came, not on who was evicted before or on the machine.
+//! cases are alike. So what is found depends on which cases are there and in which order their labels came, not on who
+//! was evicted before or on the machine.
 //!
-//! An approximate index beyond some size would stand beside `search`: rows keep their numbers, [`Bank::embedding`]
-//! reads them, and the exact search stays for what the index does not know yet.
+//! Search is exact, unless [`BankConfig::approximate_from_rows`] says from how many rows on it scans only the cells that
+//! are nearest. [`Bank::start`] lays the cells out, once; what is inserted joins the nearest cell and is found at once.
+//! A bank that began nearly empty, or has changed a lot, is laid out by [`Bank::cluster`], off the hot path.
 //!
 //! Invariant: the same configuration and the same operations give the same bytes of state and the same neighbours, on
 //! every machine and with all vector instructions.
@@ -30,12 +32,14 @@ pub mod config;
 
 mod ages;
 mod amount;
+mod cells;
 pub(crate) mod column;
 mod embeddings;
 pub(crate) mod half;
 pub(crate) mod index;
 mod kernel;
 mod kin;
+mod recall;
 mod search;
 mod start;
 mod tally;
@@ -44,17 +48,20 @@ use pinion_runtime::state::{Region, RegionMut, State};
 use pinion_schemas::ids::Id;
 
 pub use case::{Case, Label};
-pub use config::{BankConfig, DIMENSIONS_MAX, Precision, ROWS_MAX, WhenFull};
+pub use config::{BankConfig, CELLS_MAX, DIMENSIONS_MAX, Precision, ROWS_MAX, WhenFull};
 pub use tally::Tally;
 
 use crate::error::ScoreError;
 use ages::Ages;
 use case::{CLASS, Ends, Row};
+use cells::{Cells, Moved};
 use column::Column;
-use embeddings::Embeddings;
+use embeddings::{Candidate, Embeddings};
 use index::Index;
+use kernel::LANES;
 use kin::Kin;
-use search::Search;
+use recall::RECALL_AT;
+use search::{Scan, Search, Sizes};
 use tally::Account;
 
 /// How far from 1 the length of an embedding may be.
@@ -126,6 +133,9 @@ pub struct Bank {
     entity_rows_max: u32,
     age_ns_max: Option<i64>,
     when_full: WhenFull,
+    approximate_from_rows: u32,
+    recall_every: u32,
+    recall_floor_permille: u32,
     account: Column<Account>,
     classes: Column<Ends>,
     rows: Column<Row>,
@@ -133,6 +143,7 @@ pub struct Bank {
     index: Index,
     kin: Kin,
     ages: Ages,
+    cells: Cells,
     embeddings: Embeddings,
     search: Search,
 }
@@ -156,21 +167,30 @@ impl Bank {
         }
         let rows_max = config.rows_max;
         let is_aging = config.age_s_max > 0;
+        let blocks_max = Cells::blocks_max(config);
         Ok(Self {
             rows_max,
             caps: config.caps(),
             entity_rows_max: config.entity_rows_max,
             age_ns_max: is_aging.then(|| SECOND_NS * config.age_s_max as i64),
             when_full: config.when_full,
+            approximate_from_rows: config.approximate_from_rows,
+            recall_every: config.recall_every,
+            recall_floor_permille: config.recall_floor_permille,
             account: Column::zeroed(1),
             classes: Column::zeroed(2),
             rows: Column::zeroed(rows_max as usize),
-            row_of_place: Column::zeroed(rows_max as usize),
+            row_of_place: Column::zeroed(blocks_max * LANES),
             index: Index::new(rows_max),
             kin: Kin::new(rows_max, config.entity_rows_max > 0),
             ages: Ages::new(rows_max, is_aging),
-            embeddings: Embeddings::new(rows_max, dimensions, config.precision),
-            search: Search::new(rows_max),
+            cells: Cells::new(config, dimensions),
+            embeddings: Embeddings::new(blocks_max, dimensions, config.precision),
+            search: Search::new(Sizes {
+                rows_max: rows_max as usize,
+                blocks_max,
+                listed_max: Cells::listed_max(config),
+            }),
         })
     }
 
@@ -185,11 +205,12 @@ impl Bank {
         self.index.buckets.prefault();
         self.kin.buckets.prefault();
         self.ages.heap.prefault();
+        self.cells.prefault();
         self.embeddings.prefault();
         self.search.prefault();
     }
 
-    /// Memory at most, without the search's own (about 10 bytes per row). Unit: bytes.
+    /// Memory at most, without the searches' own (about 10 bytes per row). Unit: bytes.
     pub fn memory_len(&self) -> u64 {
         self.memory().map(|(_, bytes)| bytes.len() as u64).sum()
     }
@@ -255,34 +276,92 @@ impl Bank {
             .read(self.rows[row as usize].place as usize, embedding);
     }
 
+    /// Whether the next search scans the nearest cells only, as far as they have rows enough.
+    pub fn is_approximate(&self) -> bool {
+        self.is_large() && !self.account[0].recall.is_low()
+    }
+
+    /// Share of the ten nearest that search by cells finds: a mean over the last samples of those that
+    /// [`BankConfig::recall_every`] asks for, whichever way answers; none before the first.
+    pub fn recall(&self) -> Option<f64> {
+        self.account[0].recall.mean()
+    }
+
     /// Fills `nearest` with the rows most similar to `embedding`, nearest first; of equally similar ones the one with
     /// the higher sequence first. Returns how many there are: fewer than asked for only if the bank has fewer, none if
     /// `embedding` is not finite.
     ///
     /// Shape: `embedding` has the bank's dimensions; `nearest` is as long as neighbours are wanted, up to about 256.
     /// Sees:  every insertion, removal and label before it.
-    /// Cost:  one pass over a byte per value; then each row that its byte leaves in doubt, about 20 ns. Those are few,
-    ///        unless the bank is full of cases that are all alike.
+    /// Finds: exactly the nearest, or, while [`Self::is_approximate`], exactly the nearest of the nearest cells.
+    /// State: a search that might be approximate counts, and what it counts decides when recall is measured: who
+    ///        replays operations replays these searches, too.
+    /// Cost:  one pass over a byte per value, of all rows or of those cells; then each row that its byte leaves in
+    ///        doubt, about 20 ns. Those are few, unless the bank is full of cases that are all alike.
     pub fn search(&mut self, embedding: &[f32], nearest: &mut [Neighbour]) -> usize {
         assert_eq!(
             embedding.len(),
             self.dimensions(),
             "an embedding has the bank's dimensions"
         );
-        let len = self.len();
-        let (rows, row_of_place) = (&*self.rows, &*self.row_of_place);
-        let row = |place: u32| row_of_place[place as usize];
-        let sequence = |place: u32| rows[row(place) as usize].sequence;
-        let found = self
-            .search
-            .run(&self.embeddings, len, embedding, nearest.len(), sequence);
-        for (neighbour, candidate) in nearest.iter_mut().zip(found) {
+        let is_large = self.is_large();
+        if is_large && self.account[0].recall.is_due(self.recall_every) {
+            self.measure_recall(embedding);
+        }
+        let (way, found) = self.nearest(embedding, nearest.len(), self.is_approximate());
+        let found = found.len();
+        for (neighbour, candidate) in nearest.iter_mut().zip(self.search.found(found)) {
             *neighbour = Neighbour {
-                row: row(candidate.place),
+                row: self.row_of_place[candidate.place as usize],
                 similarity: candidate.similarity,
             };
         }
-        found.len()
+        if is_large {
+            let tally = self.tally_mut();
+            match way {
+                Way::Cells => tally.approximate += 1,
+                Way::All => tally.exact_instead += 1,
+            }
+        }
+        found
+    }
+
+    /// Lays the rows out in cells by what they resemble now, and begins to measure recall anew. Returns how many cells
+    /// there are; 0, and search stays exact, if the configuration asks for none or there are too few rows.
+    ///
+    /// [`Self::start`] does this where it begins with rows enough. Later it is for a copy that no search waits for:
+    /// clone the bank (or restore one from its state), cluster the copy, apply to it what was done to the original
+    /// meanwhile, and exchange the two. It is an operation like an insertion: which rows an approximate search finds
+    /// depends on where it stands among the others, so a replay clusters and exchanges at the same places.
+    ///
+    /// Cost: takes memory for a second set of embeddings while it runs; for 1024 cells about 1 s, and 4 µs for each row.
+    pub fn cluster(&mut self) -> usize {
+        let is_taken = |row: &u32| self.rows[*row as usize].is_taken == 1;
+        let rows: Vec<u32> = (0..self.account[0].touched).filter(is_taken).collect();
+        let place = |row: &u32| self.rows[*row as usize].place;
+        let places: Vec<u32> = rows.iter().map(place).collect();
+        let count = self.cells.lay_out(&self.embeddings, &places);
+        let mut embedding = vec![0.0; self.dimensions()];
+        let cell = |(row, place): (u32, u32)| {
+            self.embeddings.read(place as usize, &mut embedding);
+            (self.cells.nearest(&embedding), row)
+        };
+        let mut order: Vec<(u32, u32)> = rows.into_iter().zip(places).map(cell).collect();
+        order.sort_unstable();
+        let another = self.embeddings.another();
+        let former = std::mem::replace(&mut self.embeddings, another);
+        self.row_of_place.fill(0);
+        for (cell, row) in order {
+            let place = self.cells.take_place(cell);
+            let kept = &mut self.rows[row as usize];
+            self.embeddings.take(&former, kept.place as usize, place as usize);
+            kept.place = place;
+            self.row_of_place[place as usize] = row;
+        }
+        self.prefault();
+        self.account[0].recall.restart();
+        self.tally_mut().clustered += 1;
+        count
     }
 
     /// Adds a case, the newest from now on. A case with its id leaves; so does, if there is no room for it, the oldest
@@ -291,7 +370,8 @@ impl Bank {
     /// # Errors
     /// [`Refusal`]: the case is out of range, and the bank as before.
     ///
-    /// Cost: a few lines and the lines of the embedding, about 0.3 µs; 0.2 µs more for each case that leaves.
+    /// Cost: a few lines and the lines of the embedding, about 0.3 µs; 0.2 µs more for each case that leaves; and where
+    ///       rows are laid out in cells, a search for the nearest of them, about 3 µs for 1024.
     pub fn insert(&mut self, case: &Case<'_>) -> Result<Inserted, Refusal> {
         assert_eq!(
             case.embedding.len(),
@@ -309,7 +389,8 @@ impl Bank {
         }
         self.make_room(case);
         let row = self.take_row();
-        let place = self.len() as u32;
+        let cell = self.cells.nearest(case.embedding);
+        let place = self.cells.take_place(cell);
         self.rows[row as usize] = Row {
             entity: case.entity,
             event_ns: case.event_ns,
@@ -323,7 +404,8 @@ impl Bank {
         self.embeddings.put(place as usize, case.embedding);
         self.row_of_place[place as usize] = row;
         self.index.add(&self.rows, &case.id, row);
-        self.ages.push(&mut self.rows, place as usize, row);
+        let len = self.len();
+        self.ages.push(&mut self.rows, len, row);
         self.enlist(row);
         let tally = self.tally_mut();
         tally.rows += 1;
@@ -392,6 +474,51 @@ impl Bank {
             self.tally_mut().evicted_age += 1;
         }
         rows_max
+    }
+
+    /// Whether search may be approximate.
+    fn is_large(&self) -> bool {
+        self.cells.count() > 1 && self.len() >= self.approximate_from_rows as usize
+    }
+
+    /// The `count` nearest places, by cells if they are to be and have rows enough; stays in [`Search::found`].
+    fn nearest(&mut self, embedding: &[f32], count: usize, is_approximate: bool) -> (Way, &[Candidate]) {
+        let count = count.min(self.len());
+        let (rows, row_of_place) = (&*self.rows, &*self.row_of_place);
+        let sequence = |place: u32| rows[row_of_place[place as usize] as usize].sequence;
+        let used = self.cells.used();
+        let list = if is_approximate {
+            self.cells.list(embedding, count)
+        } else {
+            None
+        };
+        let (way, scan) = match list {
+            Some(list) => (Way::Cells, Scan::listed(&self.embeddings, list)),
+            None => (Way::All, Scan::whole(&self.embeddings, used)),
+        };
+        (way, self.search.run(&scan, embedding, count, sequence))
+    }
+
+    /// Searches both ways and takes how much the one finds of what the other does.
+    fn measure_recall(&mut self, embedding: &[f32]) {
+        let mut near = [u32::MAX; RECALL_AT];
+        let (_, found) = self.nearest(embedding, RECALL_AT, true);
+        for (near, candidate) in near.iter_mut().zip(found) {
+            *near = candidate.place;
+        }
+        let (_, exact) = self.nearest(embedding, RECALL_AT, false);
+        let (of, hits) = (
+            exact.len(),
+            exact.iter().filter(|exact| near.contains(&exact.place)),
+        );
+        let hits = hits.count();
+        if of == 0 {
+            return; // The embedding is no direction.
+        }
+        let has_fallen = self.account[0].recall.take(hits, of, self.recall_floor_permille);
+        let tally = self.tally_mut();
+        tally.compared += 1;
+        tally.recall_fell += u64::from(has_fallen);
     }
 
     fn tally_mut(&mut self) -> &mut Tally {
@@ -474,16 +601,11 @@ impl Bank {
     /// Takes a row out of everything and overwrites it with zeros.
     fn drop_row(&mut self, row: u32) {
         let Row { id, place, .. } = self.rows[row as usize];
-        let last = self.len() - 1;
+        let len = self.len();
         self.delist(row);
         self.index.remove(&self.rows, &id);
-        self.ages.take(&mut self.rows, last + 1, row);
-        self.embeddings.remove(place as usize, last);
-        let moved = std::mem::take(&mut self.row_of_place[last]);
-        if moved != row {
-            self.row_of_place[place as usize] = moved;
-            self.rows[moved as usize].place = place;
-        }
+        self.ages.take(&mut self.rows, len, row);
+        self.leave_place(row, place);
         let account = &mut self.account[0];
         account.tally.rows -= 1;
         self.rows[row as usize] = Row {
@@ -491,6 +613,33 @@ impl Bank {
             ..Row::NONE
         };
         account.free = row + 1;
+    }
+
+    /// Has the last row of a row's cell stand where it stood, and leaves no gap.
+    fn leave_place(&mut self, row: u32, place: u32) {
+        let last = self.cells.last_beside(place);
+        self.embeddings.remove(place as usize, last as usize);
+        let moved = std::mem::take(&mut self.row_of_place[last as usize]);
+        if moved != row {
+            self.row_of_place[place as usize] = moved;
+            self.rows[moved as usize].place = place;
+        }
+        if let Some(moved) = self.cells.give_back(last) {
+            self.move_block(moved);
+        }
+    }
+
+    fn move_block(&mut self, Moved { from, to }: Moved) {
+        for lane in 0..LANES {
+            let (from, to) = (from * LANES + lane, to * LANES + lane);
+            if !self.embeddings.is_taken(from) {
+                return; // Places of a block are taken in order.
+            }
+            self.embeddings.remove(to, from);
+            let row = std::mem::take(&mut self.row_of_place[from]);
+            self.row_of_place[to] = row;
+            self.rows[row as usize].place = to as u32;
+        }
     }
 
     fn memory(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
@@ -503,7 +652,8 @@ impl Bank {
             ("bank entities", self.kin.buckets.bytes()),
             ("bank ages", self.ages.heap.bytes()),
         ];
-        own.into_iter().chain(self.embeddings.memory())
+        let embeddings = self.embeddings.memory(embeddings::NAMES);
+        own.into_iter().chain(self.cells.memory()).chain(embeddings)
     }
 
     fn memory_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut [u8])> {
@@ -516,8 +666,18 @@ impl Bank {
             ("bank entities", self.kin.buckets.bytes_mut()),
             ("bank ages", self.ages.heap.bytes_mut()),
         ];
-        own.into_iter().chain(self.embeddings.memory_mut())
+        let embeddings = self.embeddings.memory_mut(embeddings::NAMES);
+        own.into_iter().chain(self.cells.memory_mut()).chain(embeddings)
     }
+}
+
+/// What a search scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The nearest cells.
+    Cells,
+    /// All rows.
+    All,
 }
 
 /// All that a bank must keep to go on later; its configuration and its dimensions are not part of it.
@@ -564,25 +724,41 @@ mod tests {
     use super::*;
     use kernel::Instructions;
 
-    /// A bank of `rows` in clusters, without two alike.
-    fn bank(rows: u32) -> Bank {
+    /// A bank of `rows` in clusters, without two alike; laid out in cells if it is to be approximate.
+    fn bank(rows: u32, is_approximate: bool, instructions: Instructions) -> Bank {
         let config = BankConfig {
             rows_max: rows,
+            approximate_from_rows: u32::from(is_approximate),
+            cells: 64,
+            probes: 3,
+            recall_every: 2,
             ..BankConfig::default()
         };
         let mut bank = Bank::new(&config, 20).unwrap();
+        bank.search.instructions = instructions;
+        bank.cells.search.instructions = instructions;
         for row in 0..rows {
-            bank.insert(&Case {
-                id: Id::new(&row.to_string()).unwrap(),
-                entity: 0,
-                label: Label::Genuine,
-                weight: 1.0,
-                event_ns: 0,
-                embedding: &direction(row),
-            })
-            .unwrap();
+            insert(&mut bank, row);
+            if row == rows / 2 {
+                bank.cluster();
+            }
         }
+        (0..rows / 8).for_each(|row| {
+            bank.remove(&Id::new(&(row * 5).to_string()).unwrap());
+        });
         bank
+    }
+
+    fn insert(bank: &mut Bank, number: u32) {
+        bank.insert(&Case {
+            id: Id::new(&number.to_string()).unwrap(),
+            entity: 0,
+            label: Label::Genuine,
+            weight: 1.0,
+            event_ns: 0,
+            embedding: &direction(number),
+        })
+        .unwrap();
     }
 
     fn direction(number: u32) -> [f32; 20] {
@@ -593,30 +769,38 @@ mod tests {
         values.map(|value| (value / length) as f32)
     }
 
+    fn found(bank: &mut Bank, query: u32, count: usize) -> Vec<(u32, u32)> {
+        let mut nearest = vec![Neighbour::default(); count];
+        let found = bank.search(&direction(query), &mut nearest);
+        let found = nearest[..found].iter();
+        found.map(|near| (near.row, near.similarity.to_bits())).collect()
+    }
+
     #[test]
-    fn search_is_the_same_with_all_instructions() {
-        let instructions = Instructions::all();
-        for rows in [1, 15, 16, 17, 1_000, 40_000] {
-            let mut bank = bank(rows);
-            for query in [3, 77, rows + 1] {
-                for count in [1, 10, 200] {
-                    let found = instructions.iter().map(|&instructions| {
-                        bank.search.instructions = instructions;
-                        let mut nearest = vec![Neighbour::default(); count];
-                        let found = bank.search(&direction(query), &mut nearest);
-                        nearest.truncate(found);
-                        nearest
-                            .iter()
-                            .map(|near| (near.row, near.similarity.to_bits()))
-                            .collect::<Vec<_>>()
-                    });
-                    let found: Vec<_> = found.collect();
-                    assert!(
-                        found.iter().all(|other| *other == found[0]),
-                        "{rows} rows, {count} nearest"
-                    );
+    fn search_and_state_are_the_same_with_all_instructions() {
+        for (rows, is_approximate) in [
+            (1, false),
+            (15, false),
+            (16, false),
+            (17, false),
+            (1_000, false),
+            (40_000, false),
+            (1_000, true),
+            (20_000, true),
+        ] {
+            let outcomes = Instructions::all().into_iter().map(|instructions| {
+                let mut bank = bank(rows, is_approximate, instructions);
+                assert_eq!(bank.is_approximate(), is_approximate);
+                let mut all = Vec::new();
+                for query in [3, 77, rows + 1] {
+                    for count in [1, 10, 200] {
+                        all.push(found(&mut bank, query, count));
+                    }
                 }
-            }
+                (all, pinion_runtime::state::digest(&bank))
+            });
+            let outcomes: Vec<_> = outcomes.collect();
+            assert!(outcomes.iter().all(|other| *other == outcomes[0]), "{rows} rows");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The nearest places, exactly, at the price of a scan of eight bits per value.
+//! The nearest of all places, or of those in some blocks, exactly, at the price of a scan of eight bits per value.
 //!
 //! ```text
 //!   scan       bounds of all places ──▶ cells: the highest of each lane of each group of blocks
@@ -12,7 +12,7 @@
 //! is below `s` is below `s`; every other place is compared as it is kept. How good the eight bits are decides how
 //! many places are compared, never what is found.
 //!
-//! Invariant: the outcome is that of comparing and sorting all places, whatever the machine.
+//! Invariant: the outcome is that of comparing and sorting all places of the scan, whatever the machine.
 
 use super::embeddings::{Candidate, Embeddings};
 use super::kernel::{Blocks, Instructions, LANES, Lanes, Query, raise};
@@ -36,10 +36,21 @@ const FLOOR_STEPS: usize = 14;
 /// One in so many more than asked for is near enough.
 const FLOOR_NEAR: usize = 8;
 
+/// How much a search must be able to hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Rows of a scan at most.
+    pub(super) rows_max: usize,
+    /// Blocks of a scan of all of them at most.
+    pub(super) blocks_max: usize,
+    /// Blocks of a scan of some of them at most.
+    pub(super) listed_max: usize,
+}
+
 /// What a search needs besides the embeddings; none of it is state.
 #[derive(Debug)]
 pub(super) struct Search {
-    rows_max: u32,
+    sizes: Sizes,
     pub(super) instructions: Instructions,
     query: Query,
     cells: Vec<Lanes>,
@@ -51,22 +62,23 @@ pub(super) struct Search {
 impl Clone for Search {
     /// Another one of the same size: the copy of a list would have no room to grow.
     fn clone(&self) -> Self {
-        Self::new(self.rows_max)
+        Self::new(self.sizes)
     }
 }
 
 impl Search {
-    pub(super) fn new(rows_max: u32) -> Self {
-        let blocks = (rows_max as usize).div_ceil(LANES);
+    pub(super) fn new(sizes: Sizes) -> Self {
+        let blocks = sizes.blocks_max;
         let groups = blocks.div_ceil(GROUP_MAX).max(blocks.min(2 * GROUPS_MIN));
+        let groups = groups.max(sizes.listed_max);
         Self {
-            rows_max,
+            sizes,
             instructions: Instructions::find(),
             query: Query::new(),
             cells: Vec::with_capacity(groups),
             folded: Vec::with_capacity(groups),
             bounds: [[0.0; LANES]; GROUP_MAX],
-            candidates: Vec::with_capacity(rows_max as usize),
+            candidates: Vec::with_capacity(sizes.rows_max),
         }
     }
 
@@ -81,34 +93,33 @@ impl Search {
         self.folded.resize(self.folded.capacity(), [0.0; LANES]);
     }
 
-    /// The `count` nearest of the places `0..len`, nearest first; of equal ones the higher `sequence` first. None if
-    /// the embedding is no direction.
+    /// The `count` nearest of a scan's places, nearest first; of equal ones the higher `sequence` first. None if the
+    /// embedding is no direction.
+    ///
+    /// Bound: the scan has `count` rows at least, and no more blocks than [`Sizes`] says.
     pub(super) fn run(
         &mut self,
-        embeddings: &Embeddings,
-        len: usize,
+        scan: &Scan<'_>,
         embedding: &[f32],
         count: usize,
         sequence: impl Fn(u32) -> u64,
     ) -> &[Candidate] {
         self.candidates.clear();
-        let count = count.min(len);
         if count == 0 || !self.query.take(embedding) {
             return &[];
         }
-        let scan = Scan::new(embeddings, len);
-        self.scan(&scan);
+        self.scan(scan);
         let floor = self.floor(count);
-        self.pick(&scan, floor, f32::INFINITY);
-        embeddings.compare(embedding, &mut self.candidates);
+        self.pick(scan, floor, f32::INFINITY);
+        scan.embeddings.compare(embedding, &mut self.candidates);
         let (_, last, _) = self
             .candidates
             .select_nth_unstable_by(count - 1, |a, b| b.similarity.total_cmp(&a.similarity));
         let reached = last.similarity;
         if reached < floor {
             let first = self.candidates.len();
-            self.pick(&scan, reached, floor);
-            embeddings.compare(embedding, &mut self.candidates[first..]);
+            self.pick(scan, reached, floor);
+            scan.embeddings.compare(embedding, &mut self.candidates[first..]);
         }
         self.candidates
             .retain(|candidate| candidate.similarity >= reached);
@@ -123,33 +134,27 @@ impl Search {
         &self.candidates[..count]
     }
 
-    /// Fills the cells. Lanes of the last block that no row has are in none.
-    fn scan(&mut self, scan: &Scan<'_>) {
-        let groups = scan.groups();
-        self.cells.resize(groups, [0.0; LANES]);
-        let last = groups - 1;
-        if scan.group == 1 {
-            self.instructions
-                .bounds(&self.query, scan.blocks, &mut self.cells);
-            mask(&mut self.cells[last..], scan.len - last * LANES);
-            return;
-        }
-        let whole = scan.group(0..last);
-        self.instructions
-            .cells(&self.query, whole, scan.group, &mut self.cells[..last]);
-        let mut highest = [f32::NEG_INFINITY; LANES];
-        for bounds in self.bounds_of(scan, last) {
-            raise(&mut highest, bounds);
-        }
-        self.cells[last] = highest;
+    /// What the last run found.
+    pub(super) fn found(&self, count: usize) -> &[Candidate] {
+        &self.candidates[..count]
     }
 
-    /// The bounds of the places of a group; those that no row has are below everything.
+    /// Fills the cells.
+    fn scan(&mut self, scan: &Scan<'_>) {
+        self.cells.resize(scan.groups(), [0.0; LANES]);
+        let (query, cells) = (&self.query, &mut self.cells[..]);
+        match scan.list {
+            Some(list) => self.instructions.listed(query, scan.blocks, list, cells),
+            None if scan.group == 1 => self.instructions.bounds(query, scan.blocks, cells),
+            None => self.instructions.cells(query, scan.blocks, scan.group, cells),
+        }
+    }
+
+    /// The bounds of the places of a group.
     fn bounds_of(&mut self, scan: &Scan<'_>, group: usize) -> &[Lanes] {
-        let blocks = scan.group(group..group + 1);
+        let blocks = scan.group(group);
         let bounds = &mut self.bounds[..blocks.tags.len()];
         self.instructions.bounds(&self.query, blocks, bounds);
-        mask(bounds, scan.len - group * scan.group * LANES);
         bounds
     }
 
@@ -206,7 +211,7 @@ impl Search {
             let cells = &self.cells[first..end];
             if scan.group == 1 {
                 self.instructions.between(cells, low, high, &mut near);
-                self.add(first, &near[..end - first]);
+                self.add(scan, first, &near[..end - first]);
                 continue;
             }
             self.instructions.between(cells, low, f32::INFINITY, &mut near);
@@ -215,17 +220,17 @@ impl Search {
                 let mut near = [0; GROUP_MAX];
                 self.instructions
                     .between(&self.bounds[..blocks], low, high, &mut near);
-                self.add(group * scan.group, &near[..blocks]);
+                self.add(scan, group * scan.group, &near[..blocks]);
             }
         }
     }
 
-    /// Adds the places of blocks from `first` on, as many as there are masks, a bit for each lane.
-    fn add(&mut self, first: usize, near: &[u16]) {
+    /// Adds the places of the scan's blocks from the `first` on, as many as there are masks, a bit for each lane.
+    fn add(&mut self, scan: &Scan<'_>, first: usize, near: &[u16]) {
         for (block, &near) in (first..).zip(near) {
             let mut near = near;
             while near != 0 {
-                let place = block * LANES + near.trailing_zeros() as usize;
+                let place = scan.block(block) * LANES + near.trailing_zeros() as usize;
                 self.candidates.push(Candidate {
                     place: place as u32,
                     similarity: 0.0,
@@ -236,48 +241,64 @@ impl Search {
     }
 }
 
-/// Puts the bounds from `rows` on below everything: no row has these places.
-fn mask(bounds: &mut [Lanes], rows: usize) {
-    if let Some(absent) = bounds.as_flattened_mut().get_mut(rows..) {
-        absent.fill(f32::NEG_INFINITY);
-    }
-}
-
-/// The places of one search, in groups of blocks.
-struct Scan<'a> {
+/// The places of one search: all of them in groups of blocks, or those of a list of blocks.
+pub(super) struct Scan<'a> {
+    embeddings: &'a Embeddings,
     blocks: Blocks<'a>,
     quads: usize,
-    len: usize,
     group: usize,
+    list: Option<&'a [u32]>,
 }
 
 impl<'a> Scan<'a> {
-    fn new(embeddings: &'a Embeddings, len: usize) -> Self {
-        let blocks = len.div_ceil(LANES);
-        let quads = embeddings.quads();
+    /// The first `blocks` blocks.
+    pub(super) fn whole(embeddings: &'a Embeddings, blocks: usize) -> Self {
         let group = (blocks / GROUPS_MIN).clamp(1, GROUP_MAX);
+        let quads = embeddings.quads();
         Self {
+            embeddings,
             blocks: Blocks {
                 codes: &embeddings.codes()[..blocks * quads],
                 tags: &embeddings.tags()[..blocks],
             },
             quads,
-            len,
             group: 1 << group.ilog2(),
+            list: None,
+        }
+    }
+
+    /// The blocks of a list, none of them twice.
+    pub(super) fn listed(embeddings: &'a Embeddings, list: &'a [u32]) -> Self {
+        Self {
+            embeddings,
+            blocks: Blocks {
+                codes: embeddings.codes(),
+                tags: embeddings.tags(),
+            },
+            quads: embeddings.quads(),
+            group: 1,
+            list: Some(list),
         }
     }
 
     fn groups(&self) -> usize {
-        self.blocks.tags.len().div_ceil(self.group)
+        let blocks = self.list.map_or(self.blocks.tags.len(), <[u32]>::len);
+        blocks.div_ceil(self.group)
     }
 
-    /// The blocks of some groups.
-    fn group(&self, groups: std::ops::Range<usize>) -> Blocks<'a> {
-        let end = (groups.end * self.group).min(self.blocks.tags.len());
-        let start = groups.start * self.group;
+    /// The blocks of a group of all.
+    fn group(&self, group: usize) -> Blocks<'a> {
+        let start = group * self.group;
+        let end = (start + self.group).min(self.blocks.tags.len());
         Blocks {
             codes: &self.blocks.codes[start * self.quads..end * self.quads],
             tags: &self.blocks.tags[start..end],
         }
+    }
+
+    /// The number of the scan's block `index`.
+    #[inline]
+    fn block(&self, index: usize) -> usize {
+        self.list.map_or(index, |list| list[index] as usize)
     }
 }

@@ -4,7 +4,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Counts of a bank. All but the first two only grow.
+use super::recall::Recall;
+
+/// Counts of a bank. All but the first two only grow. Searches are counted only where they might be approximate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Tally {
@@ -34,6 +36,17 @@ pub struct Tally {
     pub confirmed: u64,
     /// Ids to be removed or relabelled that were not there.
     pub unknown: u64,
+    /// Times that rows were laid out in cells.
+    pub clustered: u64,
+    /// Searches that scanned the nearest cells only.
+    pub approximate: u64,
+    /// Searches that scanned all rows although the bank is large enough: recall was too low, or the nearest cells had
+    /// too few rows or almost all of them.
+    pub exact_instead: u64,
+    /// Searches that were made both ways to measure recall; they are among the two above, too.
+    pub compared: u64,
+    /// Times that exact search took over because recall fell below its floor.
+    pub recall_fell: u64,
 }
 
 /// The bank's account of itself.
@@ -47,4 +60,5 @@ pub(super) struct Account {
     pub(super) touched: u32,
     /// The row to be taken next, plus one; 0: an untouched one.
     pub(super) free: u32,
+    pub(super) recall: Recall,
 }
