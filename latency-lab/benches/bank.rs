@@ -37,7 +37,7 @@ use table::{Entry, Work};
 const QUERIES: usize = 100;
 const NEAREST: usize = 10;
 /// Cells that may be scanned, and the recall from which on they are enough; the rivals' script has the same.
-const PROBES: [u32; 8] = [4, 8, 12, 16, 24, 32, 64, 128];
+const PROBES: [u32; 11] = [1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64];
 const RECALL_MIN: f64 = 0.98;
 /// Cases that one round inserts.
 const INSERTED: usize = 2_000;

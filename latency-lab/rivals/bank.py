@@ -85,7 +85,7 @@ def faiss_ivf(vectors, cells):
 
     index = cached(f"ivf{cells}", vectors, build, faiss.write_index, faiss.read_index)
     faiss.omp_set_num_threads(1)
-    for probes in [1, 2, 4, 8, 12, *WIDTHS]:
+    for probes in [1, 2, 3, 4, 8, 12, *WIDTHS]:
         index.nprobe = probes
         name = f"faiss_ivf_{cells}_nprobe_{probes}"
         yield name, lambda query, count: index.search(query, count)[1][0], index.add

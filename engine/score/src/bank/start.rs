@@ -173,6 +173,31 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_laid_out_in_cells_where_they_are_enough() {
+        let embeddings: Vec<Vec<f32>> = (0..200)
+            .map(|row| {
+                if row % 2 == 0 {
+                    vec![0.6, 0.8]
+                } else {
+                    vec![0.8, -0.6]
+                }
+            })
+            .collect();
+        for (approximate_from_rows, is_approximate) in [(0, false), (200, true), (201, false)] {
+            let config = BankConfig {
+                approximate_from_rows,
+                ..BankConfig::default()
+            };
+            let bank = Bank::start(&config, &file(&embeddings), 200, 2, 0).unwrap();
+            assert_eq!(
+                bank.is_approximate(),
+                is_approximate,
+                "from {approximate_from_rows}"
+            );
+        }
+    }
+
+    #[test]
     fn malformed_file_is_refused() {
         check_refused(
             |bytes, _| bytes.truncate(bytes.len() - 1),
