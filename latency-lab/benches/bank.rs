@@ -27,6 +27,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use pinion_latency_lab::bench::{Bench, Case as Line, is_smoke};
+use pinion_latency_lab::fingerprint::Fingerprint;
 use pinion_runtime::state::State;
 use pinion_score::bank::{Bank, BankConfig, Neighbour, Precision};
 
@@ -60,12 +61,19 @@ fn main() {
         (false, true) => vec![10_000, 100_000, 1_000_000],
         (false, false) => asked,
     };
+    print_environment();
     let mut entries = Vec::new();
     for rows in sizes {
         entries.extend(search_and_insert(rows));
         entries.extend(scoring::score(rows));
+        print_environment();
     }
     table::print(&entries);
+}
+
+/// The machine, and what load it is under.
+fn print_environment() {
+    println!("{}", serde_json::json!({ "environment": Fingerprint::read() }));
 }
 
 /// A bank of `rows` that searches all of them.

@@ -339,6 +339,22 @@ fn bytes_of_a_removed_case_are_in_no_cell() {
 }
 
 #[test]
+fn cases_that_are_all_alike_or_too_few_are_not_laid_out() {
+    for (rows, is_alike) in [(500, true), (31, false)] {
+        let mut bank = Bank::new(&config(1_000, 32, 1), DIMENSIONS).unwrap();
+        let mut draw = Draw(8);
+        let same = draw.anywhere();
+        for number in 0..rows {
+            let embedding = if is_alike { same.clone() } else { draw.anywhere() };
+            insert(&mut bank, number, &embedding);
+        }
+        assert_eq!((bank.cluster(), bank.is_approximate()), (0, false));
+        assert_eq!(search(&mut bank, &same, 5).len(), 5);
+        assert_eq!(search(&mut bank, &same, 2_000).len(), rows as usize);
+    }
+}
+
+#[test]
 fn bank_that_asks_for_no_cells_has_none() {
     let exact = BankConfig {
         approximate_from_rows: 0,

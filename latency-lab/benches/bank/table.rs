@@ -1,6 +1,9 @@
 //! The one table that people read; the lines on stdout are for programs.
 //!
-//! Invariant: a ratio is to the best rival of the same work at the same size.
+//! There are two ratios to the best rival: of the medians, and of the best rounds, which other work on the machine
+//! touches least.
+//!
+//! Invariant: a ratio is to the best rival of the same work at the same size, in rounds in which both took turns.
 
 use pinion_latency_lab::bench::Case as Line;
 
@@ -32,33 +35,34 @@ pub(crate) struct Entry {
 
 /// Prints all entries.
 pub(crate) fn print(entries: &[Entry]) {
-    eprintln!("| rows | what | case | median µs | best round µs | recall@10 | over the best rival |");
-    eprintln!("|---|---|---|---|---|---|---|");
+    eprintln!(
+        "| rows | what | case | median µs | best round µs | recall@10 | over the best rival | of best rounds |"
+    );
+    eprintln!("|---|---|---|---|---|---|---|---|");
     for entry in entries {
         let recall = entry
             .recall
             .map_or("-".to_owned(), |recall| format!("{recall:.3}"));
-        let rival = best_rival(entries, entry);
-        let ratio = rival.map_or("-".to_owned(), |rival| {
-            format!("{:.2}", entry.line.median_ns / rival.line.median_ns)
-        });
         eprintln!(
-            "| {} | {} | {} | {:.2} | {:.2} | {recall} | {ratio} |",
+            "| {} | {} | {} | {:.2} | {:.2} | {recall} | {} | {} |",
             entry.rows,
             format!("{:?}", entry.work).to_lowercase(),
             entry.case,
             entry.line.median_ns / 1e3,
             entry.line.min_ns / 1e3,
+            ratio(entries, entry, |line| line.median_ns),
+            ratio(entries, entry, |line| line.min_ns),
         );
     }
 }
 
-/// The quickest rival of the same work.
-fn best_rival<'a>(entries: &'a [Entry], entry: &Entry) -> Option<&'a Entry> {
+/// A time over that of the quickest rival of the same work.
+fn ratio(entries: &[Entry], entry: &Entry, time: impl Fn(&Line) -> f64) -> String {
     let peers = entries.iter().filter(|other| {
         other.is_rival && (other.rows, other.work) == (entry.rows, entry.work) && like(other, entry)
     });
-    peers.min_by(|a, b| a.line.median_ns.total_cmp(&b.line.median_ns))
+    let best = peers.map(|peer| time(&peer.line)).min_by(f64::total_cmp);
+    best.map_or("-".to_owned(), |best| format!("{:.2}", time(&entry.line) / best))
 }
 
 /// Whether two lines come from rounds in which they took turns.

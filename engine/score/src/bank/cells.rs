@@ -287,7 +287,7 @@ impl Cells {
         Some(&self.list.0)
     }
 
-    /// Forgets where rows stand, and finds centroids for them anew. Returns how many cells there are.
+    /// Forgets where rows stand, and finds centroids for them anew. Returns how many cells there are; 0: too few rows.
     ///
     /// Spherical k-means over a fixed sample, beginning with cases of it; sums in a fixed order.
     pub(super) fn lay_out(&mut self, embeddings: &Embeddings, places: &[u32]) -> usize {
@@ -309,6 +309,10 @@ impl Cells {
         for _ in 0..ROUNDS {
             let means = self.means(embeddings, &sample);
             self.centroids = self.centroids.another();
+            self.extent[0].cells = 0;
+            if means.len() < 2 {
+                return 0; // One cell is no choice.
+            }
             self.extent[0].cells = means.len() as u32;
             for (cell, mean) in means.iter().enumerate() {
                 self.centroids.put(cell, mean);

@@ -331,10 +331,12 @@ impl Bank {
     ///
     /// [`Self::start`] does this where it begins with rows enough. Later it is for a copy that no search waits for:
     /// clone the bank (or restore one from its state), cluster the copy, apply to it what was done to the original
-    /// meanwhile, and exchange the two. It is an operation like an insertion: which rows an approximate search finds
-    /// depends on where it stands among the others, so a replay clusters and exchanges at the same places.
+    /// meanwhile, exchange the two ([`std::mem::swap`]), and drop the former where nobody waits either. It is an
+    /// operation like an insertion: which rows an approximate search finds depends on where it stands among the
+    /// others, so a replay copies, clusters and exchanges at the same places. It is due when the rows are twice as many
+    /// as when it was done last, or when exact search has taken over ([`Tally::recall_fell`]).
     ///
-    /// Cost: takes memory for a second set of embeddings while it runs; for 1024 cells about 1 s, and 4 µs for each row.
+    /// Cost: takes memory for a second set of embeddings while it runs; for 1024 cells about 1 s, and 5 µs for each row.
     pub fn cluster(&mut self) -> usize {
         let is_taken = |row: &u32| self.rows[*row as usize].is_taken == 1;
         let rows: Vec<u32> = (0..self.account[0].touched).filter(is_taken).collect();
@@ -507,14 +509,12 @@ impl Bank {
             *near = candidate.place;
         }
         let (_, exact) = self.nearest(embedding, RECALL_AT, false);
-        let (of, hits) = (
-            exact.len(),
-            exact.iter().filter(|exact| near.contains(&exact.place)),
-        );
-        let hits = hits.count();
+        let of = exact.len();
         if of == 0 {
             return; // The embedding is no direction.
         }
+        let is_found = |exact: &&Candidate| near.contains(&exact.place);
+        let hits = exact.iter().filter(is_found).count();
         let has_fallen = self.account[0].recall.take(hits, of, self.recall_floor_permille);
         let tally = self.tally_mut();
         tally.compared += 1;
