@@ -39,6 +39,7 @@ fn scores_of_a_journal_are_found_again_with_their_cases_and_reasons() {
         assert!(similarities.is_sorted_by(|a, b| a >= b), "{explained}");
         let names: BTreeSet<String> = values("features", "name").iter().map(Value::to_string).collect();
         assert_eq!(names.len(), 15, "{explained}");
+        check_effects_and_habits(&explained);
         for (deviations, is_reason) in values("features", "deviations")
             .iter()
             .zip(values("features", "is_reason"))
@@ -50,6 +51,35 @@ fn scores_of_a_journal_are_found_again_with_their_cases_and_reasons() {
             );
         }
     }
+}
+
+/// Effects are in order and shares; habits are there exactly if there are earlier transactions enough.
+#[track_caller]
+fn check_effects_and_habits(explained: &Value) {
+    let features = explained["features"].as_array().unwrap();
+    let effects: Vec<f64> = features.iter().map(|item| item["effect"].as_f64().unwrap()).collect();
+    assert!(effects.is_sorted_by(|a, b| a >= b), "{explained}");
+    assert!(effects.iter().all(|effect| (-1.0..=1.0).contains(effect)), "{explained}");
+    let has_own = features.iter().any(|item| !item["own_deviations"].is_null());
+    let is_known = explained["own_transactions"].as_u64().is_some_and(|count| count >= 5);
+    assert_eq!(has_own, is_known, "{explained}");
+}
+
+#[test]
+fn customer_with_habits_is_compared_with_them() {
+    let room = Room::new("explain-own");
+    unpack(&room);
+    // The customer of the last payments has many before; the first payment's has none.
+    let first = as_json(&room, &["--sequence", "1"], 0);
+    assert!(first["own_transactions"].is_null(), "{first}");
+    let transactions = (1_150..1_200).map(|sequence| {
+        let words = on_journal("model explain", &["--sequence", &sequence.to_string(), "--output", "json"]);
+        let (code, text) = room.outcome(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        if code == 0 { serde_json::from_str(&text).unwrap() } else { Value::Null }
+    });
+    let known = transactions.into_iter().find(|explained: &Value| !explained["own_transactions"].is_null());
+    let known = known.expect("one of fifty late payments is of a customer with five before");
+    check_effects_and_habits(&known);
 }
 
 #[test]

@@ -18,9 +18,10 @@ use pinion_journal::JournalError;
 use pinion_node::Config;
 use pinion_node::feature_sets::{History, HistoryError, InForce};
 use pinion_node::replica::{Replica, ReplicaError};
-use pinion_schemas::ids::Id;
-use pinion_schemas::records::{DecisionRecord, FEATURES_MAX, PaymentRecord, Score, payment_kind};
+use pinion_schemas::ids::{DENSE_ID_NONE, Id};
+use pinion_schemas::records::{DecisionRecord, FEATURES_MAX, PaymentRecord, Score, fresh, payment_kind};
 use pinion_schemas::wire::Lane;
+use pinion_score::Scorer;
 use pinion_score::scorer::NearCase;
 
 use crate::export::ExportError;
@@ -30,6 +31,9 @@ use crate::sources::RecordedJournal;
 
 /// Inputs between two reports of progress.
 const PROGRESS_INPUTS: usize = 8192;
+
+/// Earlier transactions from which on a customer has habits.
+pub const OWN_MIN: u64 = 5;
 
 /// Why a payment could not be explained.
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +99,26 @@ pub struct Explained {
     pub cases: Vec<NearCase>,
     /// How far each feature of the model is from its mean in training. Unit: standard deviations.
     pub deviations: Vec<f32>,
+    /// What the customer's earlier transactions were like; none: there are fewer than [`OWN_MIN`].
+    pub own: Option<Own>,
+    /// How much less fraud there would be among the nearest cases, had this feature alone been as usual for the
+    /// customer, or without [`Self::own`] as in training. Unit: share of the votes, -1..=1.
+    pub effects: Vec<f32>,
     /// Name and version of the model.
     pub model: (String, u32),
     /// The decision that was recorded; none: the engine did not live to record one.
     pub recorded: Option<DecisionRecord>,
+}
+
+/// The customer's earlier transactions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Own {
+    /// How many.
+    pub transactions: u64,
+    /// Mean of each feature of the model.
+    pub means: Vec<f32>,
+    /// How far each feature is from that mean; none where it never changed. Unit: standard deviations.
+    pub deviations: Vec<Option<f32>>,
 }
 
 impl Explained {
@@ -131,10 +151,16 @@ pub fn explain(
         return Ok(None);
     };
     let served = served(config, &journal, payment.origin.sequence)?;
-    let (replica, vector) = replica_at(config, &journal, &served, payment.origin.sequence, &mut progress)?;
-    let (scorer, score) = (replica.scorer().expect("it knows the cases"), *replica.score());
+    let (mut replica, vector, habits) = replica_at(config, &journal, &served, &payment, &mut progress)?;
+    let score = *replica.score();
+    let scorer = replica.scorer_mut().expect("it knows the cases");
+    let own = habits.own(&vector[..scorer.usual().len()]);
+    let effects = effects(scorer, &vector, &score, own.as_ref());
+    let scorer = replica.scorer().expect("it knows the cases");
     Ok(Some(Explained {
         payment,
+        own,
+        effects,
         set: replica.set().clone(),
         vector,
         score,
@@ -174,14 +200,86 @@ fn served(config: &Config, journal: &RecordedJournal, sequence: u64) -> Result<V
     Ok(sets)
 }
 
-/// A replica that has just taken the payment, and the payment's vector.
+/// The share of fraud less that with one feature at a time as usual.
+fn effects(
+    scorer: &mut Scorer,
+    vector: &[f32; FEATURES_MAX],
+    score: &Score,
+    own: Option<&Own>,
+) -> Vec<f32> {
+    let usual = own.map_or_else(|| scorer.usual().to_vec(), |own| own.means.clone());
+    let effect = |(slot, usual): (usize, f32)| {
+        let mut changed = *vector;
+        changed[slot] = usual;
+        score.fraud_share - scorer.score(&changed).fraud_share
+    };
+    usual.into_iter().enumerate().map(effect).collect()
+}
+
+/// Mean and spread of the vectors of a customer's transactions, as they pass by.
+struct Habits {
+    customer: u32,
+    count: u64,
+    means: [f64; FEATURES_MAX],
+    /// Sums of squared distances from the mean.
+    squares: [f64; FEATURES_MAX],
+}
+
+impl Habits {
+    fn of(customer: u32) -> Self {
+        Self {
+            customer,
+            count: 0,
+            means: [0.0; FEATURES_MAX],
+            squares: [0.0; FEATURES_MAX],
+        }
+    }
+
+    fn note(&mut self, record: &PaymentRecord, vector: &[f32; FEATURES_MAX]) {
+        if self.customer == DENSE_ID_NONE || record.customer != self.customer {
+            return;
+        }
+        if record.fresh & fresh::CUSTOMER != 0 {
+            // The number was another customer's before.
+            *self = Self::of(self.customer);
+        }
+        if record.origin.kind != payment_kind::TRANSACTION {
+            return;
+        }
+        self.count += 1;
+        for ((mean, square), &value) in self.means.iter_mut().zip(&mut self.squares).zip(vector) {
+            let from_mean = f64::from(value) - *mean;
+            *mean += from_mean / self.count as f64;
+            *square += from_mean * (f64::from(value) - *mean);
+        }
+    }
+
+    fn own(&self, vector: &[f32]) -> Option<Own> {
+        if self.count < OWN_MIN {
+            return None;
+        }
+        let deviation = |slot: usize| {
+            let spread = (self.squares[slot] / self.count as f64).sqrt();
+            (spread > 0.0).then(|| ((f64::from(vector[slot]) - self.means[slot]) / spread) as f32)
+        };
+        Some(Own {
+            transactions: self.count,
+            means: self.means[..vector.len()].iter().map(|&mean| mean as f32).collect(),
+            deviations: (0..vector.len()).map(deviation).collect(),
+        })
+    }
+}
+
+/// A replica that has just taken the payment, the payment's vector, and what the customer's were like before.
 fn replica_at(
     config: &Config,
     journal: &RecordedJournal,
     served: &[InForce],
-    sequence: u64,
+    payment: &PaymentRecord,
     progress: &mut impl FnMut(Progress),
-) -> Result<(Replica, [f32; FEATURES_MAX]), ExplainError> {
+) -> Result<(Replica, [f32; FEATURES_MAX], Habits), ExplainError> {
+    let sequence = payment.origin.sequence;
+    let mut habits = Habits::of(payment.customer);
     let mut replica = Replica::with_cases(config, served)?;
     let mut inputs = journal.reader()?;
     let mut vector = [0.0; FEATURES_MAX];
@@ -189,6 +287,8 @@ fn replica_at(
         let taken = replica.run(&mut inputs, sequence, PROGRESS_INPUTS, |record, features| {
             if record.origin.sequence == sequence {
                 vector = *features;
+            } else {
+                habits.note(record, features);
             }
         })?;
         if taken == 0 {
@@ -199,7 +299,7 @@ fn replica_at(
             inputs: sequence,
         });
     }
-    Ok((replica, vector))
+    Ok((replica, vector, habits))
 }
 
 fn recorded(journal: &RecordedJournal, sequence: u64) -> Result<Option<DecisionRecord>, JournalError> {

@@ -3,7 +3,7 @@
 //! Invariant: what is shown was computed from the journal by the serving code; whether it is what was decided then is
 //! said beside it.
 
-use pinion_replay::explain::{Explained, Wanted, explain};
+use pinion_replay::explain::{Explained, OWN_MIN, Wanted, explain};
 use pinion_replay::import::time::format_time;
 use pinion_replay::session::Progress as Step;
 use serde_json::{Value, json};
@@ -94,6 +94,8 @@ fn as_text(out: &mut Out, explained: &Explained) -> Result<(), Failure> {
         out.line(line)?;
     }
     out.line("")?;
+    out.line("effect: how much less fraud among the nearest cases, had this feature been as usual")?;
+    out.line(own_words(explained))?;
     for line in table(&feature_rows(explained)) {
         out.line(line)?;
     }
@@ -116,26 +118,47 @@ fn recorded_words(explained: &Explained) -> String {
     }
 }
 
-/// The features that the model takes, furthest from their mean first; its reasons are marked.
+/// The features that the model takes, those without which it would look most genuine first; its reasons are marked.
 fn feature_rows(explained: &Explained) -> Vec<Vec<String>> {
-    let mut rows = vec![["feature", "value", "deviations", ""].map(str::to_owned).to_vec()];
-    for (slot, name) in by_deviation(explained) {
+    let head = ["feature", "value", "effect", "from training", "from own", ""];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for (slot, name) in by_effect(explained) {
+        let own = own_deviation(explained, slot).map_or_else(|| "-".to_owned(), |own| format!("{own:+.1}"));
         rows.push(vec![
             name,
             explained.vector[slot].to_string(),
+            format!("{:+.3}", explained.effects[slot]),
             format!("{:+.1}", explained.deviations[slot]),
+            own,
             if is_reason(explained, slot) { "reason" } else { "" }.to_owned(),
         ]);
     }
     rows
 }
 
-fn by_deviation(explained: &Explained) -> Vec<(usize, String)> {
+fn by_effect(explained: &Explained) -> Vec<(usize, String)> {
     let names = explained.set.slot_names().into_iter();
     let mut slots: Vec<_> = names.enumerate().take(explained.deviations.len()).collect();
-    let distance = |slot: usize| explained.deviations[slot].abs();
-    slots.sort_by(|(a, _), (b, _)| distance(*b).total_cmp(&distance(*a)));
+    let rank = |slot: usize| (explained.effects[slot], explained.deviations[slot].abs());
+    slots.sort_by(|(a, _), (b, _)| {
+        let ((effect_a, far_a), (effect_b, far_b)) = (rank(*a), rank(*b));
+        effect_b.total_cmp(&effect_a).then(far_b.total_cmp(&far_a))
+    });
     slots
+}
+
+fn own_deviation(explained: &Explained, slot: usize) -> Option<f32> {
+    explained.own.as_ref().and_then(|own| own.deviations[slot])
+}
+
+fn own_words(explained: &Explained) -> String {
+    match &explained.own {
+        Some(own) => format!(
+            "from own: in standard deviations of the customer's {} transactions before",
+            own.transactions
+        ),
+        None => format!("from own: the customer has fewer than {OWN_MIN} transactions before"),
+    }
 }
 
 fn is_reason(explained: &Explained, slot: usize) -> bool {
@@ -146,11 +169,13 @@ fn is_reason(explained: &Explained, slot: usize) -> bool {
 fn as_json(explained: &Explained) -> Value {
     let (payment, score) = (&explained.payment, &explained.score);
     let (name, version) = &explained.model;
-    let features = by_deviation(explained).into_iter().map(|(slot, name)| {
+    let features = by_effect(explained).into_iter().map(|(slot, name)| {
         json!({
             "name": name,
             "value": explained.vector[slot],
+            "effect": explained.effects[slot],
             "deviations": explained.deviations[slot],
+            "own_deviations": own_deviation(explained, slot),
             "is_reason": is_reason(explained, slot),
         })
     });
@@ -173,6 +198,7 @@ fn as_json(explained: &Explained) -> Value {
         "recorded_score": explained.recorded.as_ref().map(|recorded| recorded.score),
         "is_as_recorded": explained.is_as_recorded(),
         "cases": cases.collect::<Vec<_>>(),
+        "own_transactions": explained.own.as_ref().map(|own| own.transactions),
         "features": features.collect::<Vec<_>>(),
     })
 }

@@ -128,6 +128,11 @@ impl Replica {
         self.scorer.as_deref()
     }
 
+    /// What knows the cases, to ask it about vectors.
+    pub fn scorer_mut(&mut self) -> Option<&mut Scorer> {
+        self.scorer.as_deref_mut()
+    }
+
     /// Forgets all cases, for its regions to be filled in.
     pub(crate) fn clear_cases(&mut self) {
         if let Some(scorer) = &mut self.scorer {

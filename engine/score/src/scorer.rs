@@ -144,6 +144,11 @@ impl Scorer {
         deviations(vector, self.oracle.normalisation()).collect()
     }
 
+    /// What each feature that the model takes usually is: its mean in training, or what stands for it in the manifest.
+    pub fn usual(&self) -> &[f32] {
+        self.oracle.normalisation().0
+    }
+
     /// The bank.
     pub fn bank(&self) -> &Bank {
         self.cases.bank()
