@@ -57,11 +57,19 @@ fn scores_of_a_journal_are_found_again_with_their_cases_and_reasons() {
 #[track_caller]
 fn check_effects_and_habits(explained: &Value) {
     let features = explained["features"].as_array().unwrap();
-    let effects: Vec<f64> = features.iter().map(|item| item["effect"].as_f64().unwrap()).collect();
+    let effects: Vec<f64> = features
+        .iter()
+        .map(|item| item["effect"].as_f64().unwrap())
+        .collect();
     assert!(effects.is_sorted_by(|a, b| a >= b), "{explained}");
-    assert!(effects.iter().all(|effect| (-1.0..=1.0).contains(effect)), "{explained}");
+    assert!(
+        effects.iter().all(|effect| (-1.0..=1.0).contains(effect)),
+        "{explained}"
+    );
     let has_own = features.iter().any(|item| !item["own_deviations"].is_null());
-    let is_known = explained["own_transactions"].as_u64().is_some_and(|count| count >= 5);
+    let is_known = explained["own_transactions"]
+        .as_u64()
+        .is_some_and(|count| count >= 5);
     assert_eq!(has_own, is_known, "{explained}");
 }
 
@@ -73,11 +81,19 @@ fn customer_with_habits_is_compared_with_them() {
     let first = as_json(&room, &["--sequence", "1"], 0);
     assert!(first["own_transactions"].is_null(), "{first}");
     let transactions = (1_150..1_200).map(|sequence| {
-        let words = on_journal("model explain", &["--sequence", &sequence.to_string(), "--output", "json"]);
-        let (code, text) = room.outcome(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        if code == 0 { serde_json::from_str(&text).unwrap() } else { Value::Null }
+        let words = on_journal(
+            "model explain",
+            &["--sequence", &sequence.to_string(), "--output", "json"],
+        );
+        let found = room
+            .command(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            .output()
+            .unwrap();
+        serde_json::from_slice(&found.stdout).unwrap_or(Value::Null)
     });
-    let known = transactions.into_iter().find(|explained: &Value| !explained["own_transactions"].is_null());
+    let known = transactions
+        .into_iter()
+        .find(|explained: &Value| explained["own_transactions"].as_u64().is_some());
     let known = known.expect("one of fifty late payments is of a customer with five before");
     check_effects_and_habits(&known);
 }

@@ -201,12 +201,7 @@ fn served(config: &Config, journal: &RecordedJournal, sequence: u64) -> Result<V
 }
 
 /// The share of fraud less that with one feature at a time as usual.
-fn effects(
-    scorer: &mut Scorer,
-    vector: &[f32; FEATURES_MAX],
-    score: &Score,
-    own: Option<&Own>,
-) -> Vec<f32> {
+fn effects(scorer: &mut Scorer, vector: &[f32; FEATURES_MAX], score: &Score, own: Option<&Own>) -> Vec<f32> {
     let usual = own.map_or_else(|| scorer.usual().to_vec(), |own| own.means.clone());
     let effect = |(slot, usual): (usize, f32)| {
         let mut changed = *vector;
@@ -264,7 +259,10 @@ impl Habits {
         };
         Some(Own {
             transactions: self.count,
-            means: self.means[..vector.len()].iter().map(|&mean| mean as f32).collect(),
+            means: self.means[..vector.len()]
+                .iter()
+                .map(|&mean| mean as f32)
+                .collect(),
             deviations: (0..vector.len()).map(deviation).collect(),
         })
     }

@@ -36,10 +36,10 @@ fn config(folder: &Path) -> Config {
     config.engine.dir = folder.join("data");
     config.bus.node = format!("test-labels-{}", std::process::id());
     config.bus.term_length = 1 << 20;
-    config.score.model = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../models/fraud-v1")
-        .display()
-        .to_string();
+    // A model that draws every case.
+    let in_repository = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    config.score.model = in_repository("models/fraud-v1").display().to_string();
+    config.features.set = in_repository("features/payments-v1.toml");
     for table in [&mut config.ingest.customers, &mut config.ingest.terminals] {
         table.ids_max = 32_768;
     }

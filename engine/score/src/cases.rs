@@ -114,6 +114,7 @@ pub struct Cases {
     entity: CaseEntity,
     /// None: only a label says so.
     genuine_after_ns: Option<i64>,
+    is_approximate: bool,
 }
 
 impl Cases {
@@ -125,6 +126,7 @@ impl Cases {
             account: Column::zeroed(1),
             admission,
             entity: config.case_entity,
+            is_approximate: config.bank.approximate_from_rows > 0,
             genuine_after_ns: (config.genuine_after_s > 0).then(|| SECOND_NS * config.genuine_after_s as i64),
         }
     }
@@ -170,9 +172,10 @@ impl Cases {
         }
     }
 
-    /// Whether anything depends on the share of fraud among a transaction's neighbours.
-    pub fn needs_share(&self) -> bool {
-        self.admission.is_some()
+    /// Whether the cases depend on each transaction being searched for: by the share of fraud among its neighbours, or
+    /// because searches count where they are approximate.
+    pub fn needs_search(&self) -> bool {
+        self.admission.is_some() || self.is_approximate
     }
 
     /// Lets a scored transaction wait for its label. `share`: of fraud among its neighbours, if it is needed.
@@ -181,7 +184,7 @@ impl Cases {
         if id.is_none() {
             return;
         }
-        let share = if self.needs_share() { share } else { 0.0 };
+        let share = if self.needs_search() { share } else { 0.0 };
         let slot = Slot::new(id, self.entity.of(payment), payment.origin.event_ns, share);
         let before = self.waiting.remember(slot, embedding);
         let tally = &mut self.account[0].tally;

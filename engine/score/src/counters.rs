@@ -21,6 +21,12 @@ pub struct ScoreCounters {
     pub bank_frauds: Counter,
     /// Cases that left the bank because of a limit: of a class, of an entity, of age, or of its rows.
     pub bank_evicted: Counter,
+    /// Share of the ten nearest cases that search by cells finds, in thousandths; 0 before the first sample.
+    pub bank_recall_permille: Counter,
+    /// 1 while search is by cells, 0 while it is exact.
+    pub bank_is_approximate: Counter,
+    /// Times that recall fell below its floor, so that exact search took over.
+    pub bank_recall_fell: Counter,
     /// Transactions that wait for their label.
     pub waiting: Counter,
     /// Transactions that made room for others before their label came.
@@ -52,6 +58,9 @@ impl ScoreCounters {
             bank_rows: counters.counter("score.bank_rows"),
             bank_frauds: counters.counter("score.bank_frauds"),
             bank_evicted: counters.counter("score.bank_evicted"),
+            bank_recall_permille: counters.counter("score.bank_recall_permille"),
+            bank_is_approximate: counters.counter("score.bank_is_approximate"),
+            bank_recall_fell: counters.counter("score.bank_recall_fell"),
             waiting: counters.counter("score.waiting"),
             forgotten: counters.counter("score.forgotten"),
             labels_admitted: counters.counter("score.labels_admitted"),
@@ -85,6 +94,11 @@ impl ScoreCounters {
             bank.evicted_full,
         ];
         self.bank_evicted.set(evicted.iter().sum());
+        let recall = scorer.bank().recall().unwrap_or_default();
+        self.bank_recall_permille.set((recall * 1_000.0) as u64);
+        self.bank_is_approximate
+            .set(u64::from(scorer.bank().is_approximate()));
+        self.bank_recall_fell.set(bank.recall_fell);
         self.waiting.set(labels.waiting);
         self.forgotten.set(labels.forgotten);
         self.labels_admitted.set(labels.admitted);

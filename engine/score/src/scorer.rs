@@ -204,7 +204,7 @@ impl Scorer {
     /// on it.
     pub fn follow(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX]) {
         let is_transaction = payment.origin.kind == payment_kind::TRANSACTION;
-        if !is_transaction || self.cases.needs_share() {
+        if !is_transaction || self.cases.needs_search() {
             self.apply(payment, vector);
             return;
         }
