@@ -17,6 +17,9 @@ pub enum Encoder {
     Onnx(Box<OnnxEncoder>),
     /// Own loops.
     Native(NativeEncoder),
+    /// Own loops that fail as a library would, wherever a row's first feature is above the limit.
+    #[cfg(test)]
+    Failing(NativeEncoder, f32),
 }
 
 /// The encoder could not run: the event is scored as degraded.
@@ -57,6 +60,15 @@ impl Encoder {
         match self {
             Self::Onnx(encoder) => encoder.encode(features, embeddings),
             Self::Native(encoder) => {
+                encoder.encode_rows(features, embeddings);
+                Ok(())
+            }
+            #[cfg(test)]
+            Self::Failing(encoder, limit) => {
+                let width = features.len() * encoder.dimensions() / embeddings.len();
+                if features.iter().step_by(width).any(|feature| feature > limit) {
+                    return Err(EncodeFailed);
+                }
                 encoder.encode_rows(features, embeddings);
                 Ok(())
             }

@@ -133,7 +133,8 @@ impl NativeEncoder {
         }
     }
 
-    fn dimensions(&self) -> usize {
+    /// Values of an embedding.
+    pub fn dimensions(&self) -> usize {
         self.layers.last().map_or(1, |layer| layer.outputs)
     }
 

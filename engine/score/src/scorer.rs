@@ -413,14 +413,63 @@ fn name_reasons(score: &mut Score, vector: &[f32], normalisation: (&[f32], &[f32
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Backend;
 
     proptest! {
         #[test]
         fn prop_calibrated_score_is_a_probability(share in 0.0_f64..=1.0, slope in 0.1_f32..4.0) {
             let score = calibrate(share, Calibration { slope, intercept: -1.0 });
             prop_assert!((0.0..=1.0).contains(&score));
+        }
+    }
+
+    /// The small model, with a library that fails above a limit of the first feature.
+    fn failing(limit: f32) -> Scorer {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v1");
+        let model = ModelFolder::open(&folder).unwrap();
+        let config = ScoreConfig {
+            model: folder.display().to_string(),
+            backend: Backend::Native,
+            ..ScoreConfig::default()
+        };
+        let mut scorer = Scorer::load(&config, |_| Some(model.feature_set_hash)).unwrap();
+        scorer.encoder = Encoder::Failing(NativeEncoder::load(&model).unwrap(), limit);
+        scorer
+    }
+
+    #[test]
+    fn row_that_the_library_fails_on_is_degraded_and_no_other() {
+        let records: Vec<FeatureRecord> = (1..=20_u8)
+            .map(|number| {
+                let mut record = FeatureRecord::default();
+                record.payment.origin.kind = payment_kind::TRANSACTION;
+                record.payment.transaction_id.0[0] = b'a' + number;
+                record.features[0] = f32::from(number);
+                record
+            })
+            .collect();
+        let scores = |limit: f32| {
+            let (mut scorer, mut scores) = (failing(limit), Vec::new());
+            scorer.apply_all(&records, |_, score| scores.push(score));
+            (scores, scorer.labels().waiting)
+        };
+        let ((sound, all), (broken, waiting)) = (scores(100.0), scores(17.0));
+        assert_eq!((all, waiting), (20, 17), "what has no score is not learnt from");
+        assert!(sound.iter().all(|score| score.flags == 0));
+        for (number, (broken, sound)) in (1..).zip(broken.iter().zip(&sound)) {
+            let expected = if number > 17 {
+                Score {
+                    model_hash: sound.model_hash,
+                    flags: decision_flag::DEGRADED,
+                    ..Score::default()
+                }
+            } else {
+                *sound
+            };
+            assert_eq!(*broken, expected, "{number}");
         }
     }
 

@@ -109,7 +109,7 @@ fn ranked(bank: &Bank, rows: &[u32], query: &[f32]) -> Vec<Neighbour> {
         .collect();
     all.sort_by(|a, b| {
         let by_similarity = b.similarity.total_cmp(&a.similarity);
-        by_similarity.then(bank.sequence(a.row).cmp(&bank.sequence(b.row)))
+        by_similarity.then(bank.sequence(b.row).cmp(&bank.sequence(a.row)))
     });
     all
 }
