@@ -77,6 +77,7 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         match &error {
             NodeError::Cores(text) => Self::Configuration(vec![format!("error: {text}")]),
+            NodeError::Challenger(error) => Self::Configuration(vec![format!("error: {error}")]),
             _ if error.is_corruption() => Self::Corrupt(error.to_string()),
             _ => Self::could_not(error),
         }

@@ -56,6 +56,7 @@ pub fn conduct(engine: Engine, signal: &Signal) -> Result<Summary, NodeError> {
         engine: engine.clone(),
         age_s,
         told_failures: 0,
+        told_lost: 0,
         is_late: false,
         is_lost: false,
         since: Instant::now(),
@@ -127,11 +128,13 @@ impl Handler<Look> for Conductor {
     }
 }
 
-/// Looks after the checkpoints: how old the newest is, and what went wrong.
+/// Looks after the checkpoints: how old the newest is, and what went wrong; and after the challengers.
 struct Custodian {
     engine: Arc<Engine>,
     age_s: Counter,
     told_failures: u64,
+    /// Challengers of which it was told that they ended.
+    told_lost: usize,
     is_late: bool,
     is_lost: bool,
     since: Instant,
@@ -161,6 +164,19 @@ impl Custodian {
     }
 }
 
+impl Custodian {
+    fn look_at_challengers(&mut self) {
+        let lost: Vec<&str> = self.engine.lost_challengers().collect();
+        if lost.len() > self.told_lost {
+            tracing::error!(
+                "challengers: {} ended; they score nothing more until the next start",
+                lost.join(", ")
+            );
+        }
+        self.told_lost = lost.len();
+    }
+}
+
 impl Actor for Custodian {
     type Context = Context<Self>;
 
@@ -173,6 +189,7 @@ impl Handler<Look> for Custodian {
     type Result = ();
 
     fn handle(&mut self, _: Look, _: &mut Self::Context) {
+        self.look_at_challengers();
         let Some(health) = self.engine.checkpoints() else {
             return;
         };

@@ -41,6 +41,7 @@ use crate::accounts::{Accounts, LaneAccount};
 use crate::admin::Server;
 use crate::backfill::Exchange;
 use crate::bus::{AeronC, AeronRs, Connect};
+use crate::challengers::{self, Beside, Challenger, ChallengerError, ChallengerStart, Loaded};
 use crate::checkpoints::{self, Begun, Restored};
 use crate::config::Config;
 use crate::feature_sets::{self, History, HistoryError, InForce, Known};
@@ -99,6 +100,12 @@ pub enum NodeError {
     /// The copy of the payment lane that checkpoints are made of could not be made.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
+    /// A challenger is refused.
+    #[error(transparent)]
+    Challenger(#[from] ChallengerError),
+    /// A challenger is sound, and cannot run.
+    #[error(transparent)]
+    ChallengerStart(#[from] ChallengerStart),
     /// The payment module cannot be made.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
@@ -218,6 +225,7 @@ pub struct Engine {
     intake: IngestGate,
     journal: Arc<JournalPosition>,
     snapshotter: Option<Snapshotter>,
+    challengers: Vec<Challenger>,
     admin: Option<Server>,
     recovered: Recovered,
     plan: Plan,
@@ -262,6 +270,7 @@ impl Engine {
         let set = Known::new(set, &text);
         let recovery = recover(&config.journal())?;
         let sets = sets_in_force(config, &set, &recovery)?;
+        let challengers = challengers::load(config, &sets)?;
         let begun = checkpoints::begin(config, &sets, &recovery, probe)?;
         let found = Found {
             plan,
@@ -269,6 +278,7 @@ impl Engine {
             sets,
             recovery,
             begun,
+            challengers,
         };
         Self::assemble(config, found, connect)
     }
@@ -291,6 +301,7 @@ impl Engine {
             sets,
             recovery,
             begun,
+            challengers,
         } = found;
         let in_force = sets.last().expect("one set is in force").clone();
         let journal = recovery.position();
@@ -334,6 +345,7 @@ impl Engine {
             intake: topology.intake,
             journal,
             snapshotter: None,
+            challengers: Vec::new(),
             admin: None,
             recovered,
             plan,
@@ -341,20 +353,27 @@ impl Engine {
             counters,
             faults,
         };
-        engine.come_up(beginning, seen, exchange)?;
+        engine.come_up((beginning, challengers), seen, exchange)?;
         Ok(engine)
     }
 
     /// Waits until the agents are there, starts what follows them, and waits until recovery is done.
     fn come_up(
         &mut self,
-        beginning: Beginning,
+        (beginning, challengers): (Beginning, Vec<Loaded>),
         progress: Seen<3>,
         exchange: Exchange,
     ) -> Result<(), NodeError> {
         let started = Instant::now();
         self.wait_started(started)?;
-        self.start_snapshotter(beginning, progress, exchange)?;
+        let followed = Arc::new(Followed {
+            dir: self.config.journal().dir,
+            journal: self.journal.clone(),
+            fsync: self.config.journal.fsync,
+            progress,
+        });
+        self.start_snapshotter(beginning, followed.clone(), exchange)?;
+        self.start_challengers(challengers, &followed)?;
         self.wait_recovered()?;
         self.recovered.took = started.elapsed();
         let passed = self.counters.value("ingest.payment.recorded_skipped");
@@ -368,7 +387,7 @@ impl Engine {
     fn start_snapshotter(
         &mut self,
         beginning: Beginning,
-        progress: Seen<3>,
+        followed: Arc<Followed>,
         exchange: Exchange,
     ) -> Result<(), NodeError> {
         let config = &self.config;
@@ -378,12 +397,6 @@ impl Engine {
         };
         let replica = Arc::into_inner(beginning.replica).ok_or(NodeError::StillHeld)?;
         let replica = replica.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let followed = Arc::new(Followed {
-            dir: config.journal().dir,
-            journal: self.journal.clone(),
-            fsync: config.journal.fsync,
-            progress,
-        });
         let Some(follower) = Follower::new(replica, beginning.mark, followed)? else {
             return Err(NodeError::File {
                 what: "checkpoint",
@@ -412,6 +425,26 @@ impl Engine {
         let admin = Server::start(&config.engine.dir, &snapshotter);
         self.admin = Some(admin.map_err(|error| file("control socket", &error))?);
         self.snapshotter = Some(snapshotter);
+        Ok(())
+    }
+
+    fn start_challengers(
+        &mut self,
+        challengers: Vec<Loaded>,
+        followed: &Arc<Followed>,
+    ) -> Result<(), NodeError> {
+        let Some(journal_id) = checkpoints::journal_id(&self.config)? else {
+            return Ok(());
+        };
+        let beside = Beside {
+            followed,
+            housekeeping: Housekeeping::of(&self.plan),
+            counters: &self.counters,
+            journal_id,
+        };
+        for loaded in challengers {
+            self.challengers.push(Challenger::spawn(loaded, &beside)?);
+        }
         Ok(())
     }
 
@@ -494,6 +527,15 @@ impl Engine {
         self.snapshotter.as_ref().is_some_and(Snapshotter::is_finished)
     }
 
+    /// Challengers whose thread ended by itself.
+    pub fn lost_challengers(&self) -> impl Iterator<Item = &str> {
+        let lost = self
+            .challengers
+            .iter()
+            .filter(|challenger| challenger.is_finished());
+        lost.map(Challenger::name)
+    }
+
     /// Events and decisions so far.
     pub fn accounts(&self) -> Accounts {
         Accounts::of(&self.counters.list())
@@ -526,9 +568,12 @@ impl Engine {
         let stopped = stop_in_order(self.runners, each_max);
         let accounts = Accounts::of(&self.counters.list());
         let outcome = stopped.into_iter().try_for_each(|runner| runner.outcome);
+        // All at once, and while the last checkpoint is written.
+        self.challengers.iter().for_each(Challenger::finish);
         if let Some(snapshotter) = self.snapshotter {
             snapshotter.finish();
         }
+        drop(self.challengers);
         let driver = self.driver.map_or(Ok(()), EmbeddedDriver::stop);
         drained?;
         outcome?;
@@ -581,6 +626,7 @@ struct Found {
     sets: Vec<InForce>,
     recovery: Recovery,
     begun: Begun,
+    challengers: Vec<Loaded>,
 }
 
 /// What the lanes begin with.

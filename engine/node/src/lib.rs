@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Beside the engine a [`replica`] follows the journal: the [`snapshotter`] makes [`checkpoints`] of it, [`admin`]
-//! answers from it over a socket, and [`backfill`] makes one of another feature set.
+//! answers from it over a socket, and [`backfill`] makes one of another feature set. [`challengers`] are replicas with
+//! other models.
 //!
 //! Start at [`launch`]; [`topology`] is the only place that knows the order of stages; [`pipeline`] runs the
 //! same topology on one thread by hand, for replays and the lab; [`accounts`] says what became of every event.
@@ -33,6 +34,8 @@ pub mod feature_sets;
 pub mod backfill;
 pub mod checkpoints;
 pub mod snapshotter;
+
+pub mod challengers;
 
 pub mod admin;
 

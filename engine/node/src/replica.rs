@@ -178,6 +178,38 @@ impl Replica {
         inputs_max: usize,
         mut handle: impl FnMut(&PaymentRecord, &[f32; FEATURES_MAX]),
     ) -> Result<usize, JournalError> {
+        self.run_by(
+            inputs,
+            (until_sequence, inputs_max),
+            false,
+            |payment, vector, _| {
+                handle(payment, vector);
+            },
+        )
+    }
+
+    /// As [`Self::run`], with the score of each payment: all zero but for transactions, and without a scorer.
+    /// ([`Self::run`] scores only the last one, and others as far as the cases depend on it.)
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn run_scored(
+        &mut self,
+        inputs: &mut Reader,
+        until_sequence: u64,
+        inputs_max: usize,
+        handle: impl FnMut(&PaymentRecord, &[f32; FEATURES_MAX], &Score),
+    ) -> Result<usize, JournalError> {
+        self.run_by(inputs, (until_sequence, inputs_max), true, handle)
+    }
+
+    fn run_by(
+        &mut self,
+        inputs: &mut Reader,
+        (until_sequence, inputs_max): (u64, usize),
+        scores_all: bool,
+        mut handle: impl FnMut(&PaymentRecord, &[f32; FEATURES_MAX], &Score),
+    ) -> Result<usize, JournalError> {
         for taken in 0..inputs_max {
             if self.place.sequence >= until_sequence {
                 return Ok(taken);
@@ -185,16 +217,16 @@ impl Replica {
             let Some(entry) = inputs.next_input()? else {
                 return Ok(taken);
             };
-            if let Some(record) = self.take(&entry, until_sequence) {
-                handle(&record, &self.vector);
+            if let Some(record) = self.take(&entry, until_sequence, scores_all) {
+                handle(&record, &self.vector, &self.score);
             }
             self.place.position = inputs.position();
         }
         Ok(inputs_max)
     }
 
-    /// Takes one input; its vector stands in `self.vector`, and the score of the last one in `self.score`.
-    fn take(&mut self, entry: &Entry<'_>, last_sequence: u64) -> Option<PaymentRecord> {
+    /// Takes one input; its vector stands in `self.vector`, and its score, if it is wanted, in `self.score`.
+    fn take(&mut self, entry: &Entry<'_>, last_sequence: u64, scores_all: bool) -> Option<PaymentRecord> {
         self.place.input_index = entry.header.input_index;
         let record = self.intake.take(entry);
         self.place.sequence = self.intake.sequence();
@@ -205,7 +237,8 @@ impl Replica {
         if let Some(scorer) = &mut self.scorer {
             let mut served = self.vector;
             self.formers.apply(&record, &mut served);
-            if record.origin.sequence == last_sequence {
+            self.score = Score::default();
+            if scores_all || record.origin.sequence == last_sequence {
                 self.score = scorer.apply(&record, &served);
             } else {
                 scorer.follow(&record, &served);

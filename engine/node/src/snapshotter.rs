@@ -214,14 +214,14 @@ impl Shown {
 }
 
 /// What is seen of the engine itself.
-struct Seen {
+pub(crate) struct Seen {
     /// Payments by what became of them at ingest; together the last sequence.
     payments: [Counter; 4],
     watermark_ns: Counter,
 }
 
 impl Seen {
-    fn new(counters: &Counters) -> Self {
+    pub(crate) fn new(counters: &Counters) -> Self {
         let names = ["recorded_skipped", "recorded", "recorded_refused", "accepted"];
         Self {
             payments: names.map(|name| counters.counter(&format!("ingest.payment.{name}"))),
@@ -230,7 +230,7 @@ impl Seen {
     }
 
     /// Payments that ingest has taken beyond `sequence`.
-    fn lag_events(&self, sequence: u64) -> u64 {
+    pub(crate) fn lag_events(&self, sequence: u64) -> u64 {
         let taken: u64 = self.payments.iter().map(Counter::get).sum();
         taken.saturating_sub(sequence)
     }

@@ -65,7 +65,7 @@ pub fn find(configured: &Path) -> Result<PathBuf, ScoreError> {
 }
 
 /// The SHA-256 hash of `bytes` in hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

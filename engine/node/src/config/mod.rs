@@ -5,6 +5,7 @@
 //!
 //! Invariant: an engine is only built from a configuration that [`Config::load`] accepted as a whole.
 
+pub mod challengers;
 pub mod cores;
 pub mod engine;
 pub mod finding;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::strategies;
 
+pub use challengers::ChallengersConfig;
 pub use cores::CoresConfig;
 pub use engine::EngineConfig;
 pub use finding::{Finding, Origin};
@@ -58,6 +60,8 @@ pub struct Config {
     pub features: FeaturesConfig,
     /// The fraud model.
     pub score: ScoreConfig,
+    /// Models in the shadow of the one in force.
+    pub challengers: ChallengersConfig,
     /// Strategy modules.
     pub strategy: StrategyConfig,
     /// Decisions out.
@@ -105,6 +109,7 @@ impl Config {
             self.book.validate().map_err(|error| error.to_string()),
             self.features.validate().map_err(|error| error.to_string()),
             self.score.validate().map_err(|error| error.to_string()),
+            self.challengers.validate(),
             self.validate_strategies().map_err(|error| error.to_string()),
             self.publish.validate().map_err(|error| error.to_string()),
             self.validate_between_sections(),
@@ -281,6 +286,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use super::challengers::ChallengerConfig;
     use super::*;
 
     #[test]
@@ -296,6 +302,12 @@ mod tests {
         other.bus.term_length *= 2;
         other.strategy.batch_max *= 2;
         other.ingest.dead_letters.entries_max *= 2;
+        other.challengers.models.push(ChallengerConfig {
+            name: "a".to_owned(),
+            model: "models/a".to_owned(),
+            set: None,
+            backend: None,
+        });
         assert_eq!(base.decision_hash(), other.decision_hash());
         other.book.instruments_max += 1;
         assert_ne!(base.decision_hash(), other.decision_hash());

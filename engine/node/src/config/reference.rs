@@ -13,7 +13,7 @@ use toml::{Table, Value};
 use super::{Config, layers};
 
 /// The sources that define the sections.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     include_str!("engine.rs"),
     include_str!("cores.rs"),
     concat!(
@@ -29,12 +29,13 @@ const SOURCES: [&str; 11] = [
         include_str!("../../../score/src/config.rs"),
         include_str!("../../../score/src/bank/config.rs")
     ),
+    include_str!("challengers.rs"),
     include_str!("../../../strategy/src/config.rs"),
     include_str!("../../../publish/src/config.rs"),
 ];
 
 /// Sections in the order of the data path.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "engine",
     "cores",
     "bus",
@@ -44,6 +45,7 @@ const SECTIONS: [&str; 11] = [
     "book",
     "features",
     "score",
+    "challengers",
     "strategy",
     "publish",
 ];
