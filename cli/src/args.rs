@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pinion_features::set::Entity;
+use pinion_replay::contest::{Contender, REFERENCE_DAYS};
 use pinion_replay::export::{LABEL_DAYS, LABEL_DAYS_MAX};
 use pinion_replay::import::Format;
 use pinion_replay::import::time::{parse_day, parse_time};
@@ -66,7 +67,7 @@ pub enum Command {
     /// Feature sets: check one, say what it means, read the values of a running engine.
     #[command(subcommand, after_help = examples::FEATURES)]
     Features(FeaturesCommand),
-    /// The fraud model: train one, say why a payment got its score.
+    /// The fraud model: train one, say why a payment got its score, and whether another model does better.
     #[command(subcommand, after_help = examples::MODEL)]
     Model(ModelCommand),
     /// Run a journal through the same topology again.
@@ -386,6 +387,9 @@ pub enum ModelCommand {
     /// Train a model on exported features: run models/train of the source, in a Python environment of its own.
     #[command(after_help = examples::MODEL_TRAIN)]
     Train(ModelTrainArguments),
+    /// Compare champion and challengers over a journal: how they rank, how far they can be believed, what has moved.
+    #[command(after_help = examples::MODEL_COMPARE)]
+    Compare(ModelCompareArguments),
 }
 
 /// Arguments of `model train`.
@@ -439,6 +443,41 @@ impl PrecisionName {
             Self::Int8 => "int8",
         }
     }
+}
+
+/// Arguments of `model compare`.
+#[derive(Debug, Args)]
+pub struct ModelCompareArguments {
+    /// Where the configuration comes from; it must be the one the journal was written with. Its model is the champion.
+    #[command(flatten)]
+    pub configuration: ConfigArguments,
+    /// Journal folder; without it the configuration's.
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// A challenger: the folder of its model, and a feature set's file if it has another one than the champion. May be
+    /// given more than once.
+    #[arg(long = "model", value_name = "FOLDER[,SET]", value_parser = contender)]
+    pub models: Vec<Contender>,
+    /// Measure what live challengers noted beside the journal, too.
+    #[arg(long)]
+    pub recorded: bool,
+    /// First day (UTC), as 2026-01-31; without it the first there is.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    pub from: Option<i64>,
+    /// Day after the last one (UTC); without it all there are.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    pub to: Option<i64>,
+    /// How long after its transaction a label may come; without one by then it was genuine.
+    #[arg(long, alias = "labels-delay", default_value_t = LABEL_DAYS, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(..=i64::from(LABEL_DAYS_MAX)))]
+    pub label_days: u32,
+    /// Days at the beginning that inputs are compared with.
+    #[arg(long, default_value_t = REFERENCE_DAYS, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(LABEL_DAYS_MAX)))]
+    pub reference_days: u32,
+    /// Write the charts and all figures to this file, as one HTML page.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `model explain`.
@@ -525,6 +564,20 @@ pub enum ConfigCommand {
 fn transaction_id(text: &str) -> Result<Id, String> {
     let id = Id::new(text);
     id.ok_or_else(|| format!("expected 1 to {ID_LEN_MAX} printable ASCII characters without spaces"))
+}
+
+/// A model's folder, and its feature set behind a comma.
+fn contender(text: &str) -> Result<Contender, String> {
+    let (model, set) = text
+        .split_once(',')
+        .map_or((text, None), |(model, set)| (model, Some(set)));
+    if model.is_empty() || set.is_some_and(str::is_empty) {
+        return Err("expected FOLDER or FOLDER,SET".to_owned());
+    }
+    Ok(Contender {
+        model: model.to_owned(),
+        set: set.map(PathBuf::from),
+    })
 }
 
 /// Midnight of a day. Unit: ns since the Unix epoch.

@@ -146,6 +146,7 @@ pub const MODEL: &str = "\
 Examples:
   pinion model explain --event 8f3a-000021 --config pinion.toml
   pinion model train --features training --out models/mine
+  pinion model compare --model models/mine --config pinion.toml --out report.html
 
 models/README.md of the source says how a model is trained and measured.";
 
@@ -166,6 +167,17 @@ Examples:
 
 The first run makes the Python environment and needs a package index. Exit codes: 0 trained, 1 the trainer refused or \
 failed, 2 no trainer, Python, packages or vectors.";
+/// `model compare`.
+pub const MODEL_COMPARE: &str = "\
+Examples:
+  pinion model compare --model models/mine --out report.html
+  pinion model compare --journal backup/journal --model models/mine,features/payments-v2.toml --recorded
+  pinion model compare --from 2026-01-08 --to 2026-02-01 --label-days 7 --output json
+
+The page needs no network. docs/models.md of the source says how each figure is defined.
+
+Exit codes: 0 compared, 1 the champion gives recorded decisions another score, or nothing could be measured, 4 the \
+journal is corrupt.";
 
 /// `replay`.
 pub const REPLAY: &str = "\

@@ -18,6 +18,7 @@ use std::io;
 use std::process::ExitCode;
 
 use pinion_node::NodeError;
+use pinion_replay::contest::ContestError;
 use pinion_replay::explain::ExplainError;
 use pinion_replay::import::ImportError;
 use pinion_replay::session::ReplayError;
@@ -95,6 +96,16 @@ impl From<ImportError> for Failure {
 
 impl From<ReplayError> for Failure {
     fn from(error: ReplayError) -> Self {
+        if error.is_corruption() {
+            Self::Corrupt(error.to_string())
+        } else {
+            Self::could_not(error)
+        }
+    }
+}
+
+impl From<ContestError> for Failure {
+    fn from(error: ContestError) -> Self {
         if error.is_corruption() {
             Self::Corrupt(error.to_string())
         } else {

@@ -29,6 +29,7 @@ fn help_of_every_command_has_examples() {
         "model",
         "model explain",
         "model train",
+        "model compare",
         "replay",
         "lab",
         "lab run",

@@ -12,6 +12,7 @@ pub mod generate;
 pub mod lab;
 pub mod listen;
 pub mod model;
+pub mod model_compare;
 pub mod publish;
 pub mod replay;
 pub mod run;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::train;
 use crate::args::{ModelCommand, ModelExplainArguments, Output};
+use crate::commands::model_compare;
 use crate::configuration;
 use crate::exit::{Ended, Failure};
 use crate::frames::hash_text;
@@ -24,6 +25,7 @@ pub fn run(command: &ModelCommand, output: Output) -> Result<Ended, Failure> {
     match command {
         ModelCommand::Explain(arguments) => explain_payment(arguments, output),
         ModelCommand::Train(arguments) => train::train(arguments),
+        ModelCommand::Compare(arguments) => model_compare::run(arguments, output),
     }
 }
 

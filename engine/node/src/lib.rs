@@ -37,6 +37,8 @@ pub mod snapshotter;
 
 pub mod challengers;
 
+pub mod drift;
+
 pub mod admin;
 
 pub use accounts::{Accounts, LaneAccount};

@@ -30,7 +30,7 @@
 pub mod payments;
 
 pub mod labels;
-mod plan;
+pub(crate) mod plan;
 
 mod csv_rows;
 mod finished;
@@ -380,7 +380,7 @@ impl ExportSummary {
     }
 }
 
-fn is_row(request: &Request, payment: &PaymentRecord) -> bool {
+pub(crate) fn is_row(request: &Request, payment: &PaymentRecord) -> bool {
     let counts = request.since.is_none_or(|since| since.counts(payment));
     counts && payment.origin.kind == payment_kind::TRANSACTION && request.has(payment.origin.event_ns)
 }

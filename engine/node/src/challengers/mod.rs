@@ -47,6 +47,13 @@ pub struct ChallengerError {
     reason: Reason,
 }
 
+impl ChallengerError {
+    /// What is wrong with it.
+    pub fn reason(&self) -> String {
+        self.reason.to_string()
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 enum Reason {
     #[error("model is \"{}\", expected a folder with manifest.toml at one of: {searched}", found.display())]
@@ -111,6 +118,24 @@ pub fn load(config: &Config, sets: &[InForce]) -> Result<Vec<Loaded>, Challenger
         })
     };
     config.challengers.models.iter().map(load).collect()
+}
+
+/// A replica with a challenger's model; `sets` served the journal, the last is in force. `config` is the champion's.
+///
+/// # Errors
+/// Set or model is refused.
+pub fn replica(
+    config: &Config,
+    sets: &[InForce],
+    challenger: &ChallengerConfig,
+) -> Result<Replica, ChallengerError> {
+    let loaded = load_one(config, sets, challenger);
+    loaded
+        .map(|loaded| loaded.replica)
+        .map_err(|reason| ChallengerError {
+            name: challenger.name.clone(),
+            reason,
+        })
 }
 
 fn load_one(config: &Config, sets: &[InForce], challenger: &ChallengerConfig) -> Result<Loaded, Reason> {
