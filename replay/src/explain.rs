@@ -18,6 +18,7 @@ use pinion_journal::JournalError;
 use pinion_node::Config;
 use pinion_node::feature_sets::{History, HistoryError, InForce};
 use pinion_node::replica::{Replica, ReplicaError};
+use pinion_runtime::hash;
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 use pinion_schemas::records::{DecisionRecord, FEATURES_MAX, PaymentRecord, Score, fresh, payment_kind};
 use pinion_schemas::wire::Lane;
@@ -31,6 +32,9 @@ use crate::sources::RecordedJournal;
 
 /// Inputs between two reports of progress.
 const PROGRESS_INPUTS: usize = 8192;
+
+/// Orders over which an effect is a mean.
+pub const ORDERS: u64 = 64;
 
 /// Earlier transactions from which on a customer has habits.
 pub const OWN_MIN: u64 = 5;
@@ -101,8 +105,10 @@ pub struct Explained {
     pub deviations: Vec<f32>,
     /// What the customer's earlier transactions were like; none: there are fewer than [`OWN_MIN`].
     pub own: Option<Own>,
-    /// How much less fraud there would be among the nearest cases, had this feature alone been as usual for the
-    /// customer, or without [`Self::own`] as in training. Unit: share of the votes, -1..=1.
+    /// What each feature of the model adds to the share of fraud among the nearest cases, from a payment that is as usual
+    /// for the customer, or without [`Self::own`] as in training: its Shapley value, a mean over [`ORDERS`] orders in
+    /// which the features become this payment's. They add up to the share less that of the usual payment. Unit: share
+    /// of the votes, -1..=1.
     pub effects: Vec<f32>,
     /// Name and version of the model.
     pub model: (String, u32),
@@ -155,7 +161,7 @@ pub fn explain(
     let score = *replica.score();
     let scorer = replica.scorer_mut().expect("it knows the cases");
     let own = habits.own(&vector[..scorer.usual().len()]);
-    let effects = effects(scorer, &vector, &score, own.as_ref());
+    let effects = effects(scorer, &vector, own.as_ref());
     let scorer = replica.scorer().expect("it knows the cases");
     Ok(Some(Explained {
         payment,
@@ -200,15 +206,34 @@ fn served(config: &Config, journal: &RecordedJournal, sequence: u64) -> Result<V
     Ok(sets)
 }
 
-/// The share of fraud less that with one feature at a time as usual.
-fn effects(scorer: &mut Scorer, vector: &[f32; FEATURES_MAX], score: &Score, own: Option<&Own>) -> Vec<f32> {
+/// See [`Explained::effects`]. Cost: as many scores as there are features, in each order.
+fn effects(scorer: &mut Scorer, vector: &[f32; FEATURES_MAX], own: Option<&Own>) -> Vec<f32> {
     let usual = own.map_or_else(|| scorer.usual().to_vec(), |own| own.means.clone());
-    let effect = |(slot, usual): (usize, f32)| {
-        let mut changed = *vector;
-        changed[slot] = usual;
-        score.fraud_share - scorer.score(&changed).fraud_share
-    };
-    usual.into_iter().enumerate().map(effect).collect()
+    let mut start = *vector;
+    start[..usual.len()].copy_from_slice(&usual);
+    let mut order: Vec<usize> = (0..usual.len()).collect();
+    let mut sums = vec![0.0_f64; usual.len()];
+    let mut share_of = |vector: &[f32; FEATURES_MAX]| f64::from(scorer.score(vector).fraud_share);
+    let start_share = share_of(&start);
+    for number in 0..ORDERS {
+        shuffle(&mut order, number);
+        let (mut changed, mut before) = (start, start_share);
+        for &slot in &order {
+            changed[slot] = vector[slot];
+            let share = share_of(&changed);
+            sums[slot] += share - before;
+            before = share;
+        }
+    }
+    sums.into_iter().map(|sum| (sum / ORDERS as f64) as f32).collect()
+}
+
+/// Another order for each number, always the same.
+fn shuffle(order: &mut [usize], number: u64) {
+    for last in (1..order.len()).rev() {
+        let text = (number << 32 | last as u64).to_le_bytes();
+        order.swap(last, (hash::short(&text) % (last as u64 + 1)) as usize);
+    }
 }
 
 /// Mean and spread of the vectors of a customer's transactions, as they pass by.

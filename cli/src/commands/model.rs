@@ -96,7 +96,7 @@ fn as_text(out: &mut Out, explained: &Explained) -> Result<(), Failure> {
         out.line(line)?;
     }
     out.line("")?;
-    out.line("effect: how much less fraud among the nearest cases, had this feature been as usual")?;
+    out.line("effect: what the feature adds to the fraud share of a payment that is as usual; they add up")?;
     out.line(own_words(explained))?;
     for line in table(&feature_rows(explained)) {
         out.line(line)?;
@@ -120,7 +120,7 @@ fn recorded_words(explained: &Explained) -> String {
     }
 }
 
-/// The features that the model takes, those without which it would look most genuine first; its reasons are marked.
+/// The features that the model takes, those that add most to the fraud share first; its reasons are marked.
 fn feature_rows(explained: &Explained) -> Vec<Vec<String>> {
     let head = ["feature", "value", "effect", "from training", "from own", ""];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
