@@ -122,3 +122,77 @@ fn payments_that_are_not_there_are_exit_code_1() {
     assert_eq!(explain(&room, &["--event", "nobody"], 1), "");
     assert_eq!(explain(&room, &["--sequence", "1000000"], 1), "");
 }
+
+#[track_caller]
+fn compare(room: &Room, more: &[&str], code: i32) -> String {
+    let words = on_journal("model compare", more);
+    room.stdout(&words.iter().map(String::as_str).collect::<Vec<_>>(), code)
+}
+
+#[test]
+fn models_are_compared_over_a_journal_and_a_model_with_itself_is_the_same() {
+    let room = Room::new("compare");
+    unpack(&room);
+    let own = root().join("replay/tests/golden/model").display().to_string();
+    let other = root().join("models/fraud-v1").display().to_string();
+    let more = ["--model", &own, "--model", &other, "--reference-days", "2"];
+    let json = compare(&room, &[&more[..], &["--output", "json"]].concat(), 0);
+    let found: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(found["decisions"], 1_448);
+    assert_eq!(
+        found["decisions_same"], 1_448,
+        "the journal's own model and configuration"
+    );
+    let models = found["models"].as_array().unwrap();
+    let figures = |place: usize| {
+        (
+            &models[place]["overall"],
+            &models[place]["days"],
+            &models[place]["curve"],
+        )
+    };
+    assert_eq!(figures(0), figures(1));
+    assert_ne!(figures(0), figures(2));
+    assert_eq!(models[1]["shift"]["moved"], 0.0);
+    assert_eq!(models[1]["overall"]["stability"], 0.0);
+    assert!(models[2]["overall"]["stability"].as_f64().unwrap() > 0.25);
+
+    let text = compare(&room, &[&more[..], &["--out", "report.html"]].concat(), 0);
+    assert!(
+        text.starts_with("281 of 1,448 transactions measured, 12 frauds"),
+        "{text}"
+    );
+    let page = std::fs::read_to_string(room.path("report.html")).unwrap();
+    for model in models {
+        let shown = format!("{:.4}", model["overall"]["auc_roc"].as_f64().unwrap());
+        assert!(text.contains(&shown) && page.contains(&shown), "{shown}");
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_with_its_place() {
+    let room = Room::new("compare-refused");
+    unpack(&room);
+    let refused = |more: &[&str]| {
+        let words = on_journal("model compare", more);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = room.command(&words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let missing = refused(&["--model", "models/none"]);
+    assert!(
+        missing.contains(
+            "error: --model models/none: model is \"models/none\", expected a folder with manifest.toml"
+        ),
+        "{missing}"
+    );
+    let nothing_noted = refused(&["--recorded"]);
+    assert!(
+        nothing_noted.contains("challengers: No such file"),
+        "{nothing_noted}"
+    );
+    let other = root().join("models/fraud-v1").display().to_string();
+    let other = format!("score.model={other}");
+    assert!(compare(&room, &["--set", &other], 1).contains("\n0 of 1,448 recorded decisions"));
+}

@@ -13,6 +13,9 @@ const HEIGHT: f64 = 220.0;
 /// Around the plot: left, right, top, bottom.
 const MARGIN: [f64; 4] = [44.0, 10.0, 10.0, 34.0];
 
+/// What a label below the plot needs. Unit: as [`WIDTH`].
+const LABEL_WIDTH: f64 = 52.0;
+
 /// Classes of series there are.
 pub(super) const SERIES_MAX: usize = 6;
 
@@ -33,11 +36,13 @@ impl Axis {
         for value in values.filter(|value| value.is_finite()) {
             (low, high) = (low.min(value), high.max(value));
         }
-        if low >= high {
-            low = if low.is_finite() { low.min(0.0) } else { 0.0 };
-            high = low + 1.0;
+        if low >= high || !high.is_finite() {
+            // One value, or none: with 0, so that there is a scale.
+            let value = if high.is_finite() { high } else { 0.0 };
+            (low, high) = (value.min(0.0), value.max(0.0));
+            high += f64::from(u8::from(low == high));
         }
-        let step = round_step((high - low) / 4.0);
+        let step = round_step((high - low) / 5.0);
         let (first, last) = ((low / step).floor(), (high / step).ceil());
         let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
         let ticks = (first as i64..=last as i64).map(|tick| tick as f64 * step);
@@ -54,10 +59,10 @@ impl Axis {
     }
 }
 
-/// The next of 1, 2, 2.5, 5, 10 times a power of ten.
+/// The next of 1, 2, 5, 10 times a power of ten.
 fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
-    let rounds = [1.0, 2.0, 2.5, 5.0, 10.0];
+    let rounds = [1.0, 2.0, 5.0, 10.0];
     power
         * rounds
             .into_iter()
@@ -172,14 +177,20 @@ fn begin(x: &Axis, y: &Axis) -> String {
             escape(label)
         );
     }
-    // A label needs about 52 pixels, so not every tick has one.
-    let room = ((WIDTH - left - right) / 52.0) as usize;
+    // Not every tick may have the room for a label.
+    let room = ((WIDTH - left - right) / LABEL_WIDTH) as usize;
     let every = x.ticks.len().div_ceil(room.max(1)).max(1);
     for (value, label) in x.ticks.iter().step_by(every) {
         let (across, _) = place(x, y, (*value, y.min));
+        // The last one must not be cut off at the border.
+        let anchor = if across + LABEL_WIDTH / 2.0 > WIDTH {
+            "end"
+        } else {
+            "middle"
+        };
         let _ = write!(
             out,
-            "<path class=\"grid\" d=\"M{across:.1} {top}V{}\"/><text class=\"tick\" x=\"{across:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            "<path class=\"grid\" d=\"M{across:.1} {top}V{}\"/><text class=\"tick\" x=\"{across:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text>",
             HEIGHT - bottom,
             HEIGHT - bottom + 13.0,
             escape(label)
@@ -222,9 +233,9 @@ mod tests {
     #[test]
     fn axes_end_at_round_numbers_around_the_values() {
         assert_eq!(ticks(&[0.871, 0.94]), ["0.86", "0.88", "0.90", "0.92", "0.94"]);
-        assert_eq!(ticks(&[0.0, 1.0]), ["0.0", "0.2", "0.5", "0.8", "1.0"]);
-        assert_eq!(ticks(&[3.0]).len(), 5, "one value");
-        assert_eq!(ticks(&[f64::NAN]).len(), 5, "none");
+        assert_eq!(ticks(&[0.0, 1.0]), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(ticks(&[3.0]), ["0", "1", "2", "3"], "one value");
+        assert_eq!(ticks(&[f64::NAN]).len(), 6, "none");
     }
 
     #[test]
