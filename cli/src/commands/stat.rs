@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pinion_node::Accounts;
+use pinion_replay::contest::drift_words;
 use pinion_replay::import::time::format_time;
 use pinion_runtime::counters::Reader;
 use pinion_runtime::faults::{DistinctFault, ErrorLogReader};
@@ -92,13 +93,23 @@ fn json_of(engine: &EngineState, counters: &[(String, u64)], faults: &[DistinctF
     })
 }
 
-/// A counter for people: what its name says is a time or a hash is shown as one.
+/// A counter for people: what its name says is a time, a hash or a stability index is shown as one.
 fn shown(label: &str, value: u64) -> String {
     match label.rsplit(['.', '_']).next() {
+        _ if label.starts_with("drift.feature.") || label == "drift.score" => drift(value),
         Some("hash") => hash_text(value),
         Some("ns") if label.ends_with("watermark_ns") && value > 0 => format_time(value as i64),
         Some("s") if label.ends_with("age_s") => span(value.saturating_mul(1_000_000_000) as i64),
         _ => value.to_string(),
+    }
+}
+
+/// A population stability index in thousandths, and what it means.
+fn drift(thousandths: u64) -> String {
+    let index = thousandths as f64 / 1000.0;
+    match drift_words(index) {
+        "none" => format!("{index:.3}"),
+        word => format!("{index:.3} {word}"),
     }
 }
 
@@ -159,6 +170,10 @@ mod tests {
             ("checkpoint.age_s", 200, "3 min 20 s"),
             ("clock.behind_ns", 7, "7"),
             ("ingest.market.accepted", 12, "12"),
+            ("drift.windows", 12, "12"),
+            ("drift.feature.amount_minor", 99, "0.099"),
+            ("drift.feature.age_s", 100, "0.100 slight"),
+            ("drift.score", 1_250, "1.250 large"),
         ];
         for (label, value, expected) in cases {
             assert_eq!(shown(label, value), expected, "{label}");

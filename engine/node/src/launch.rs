@@ -8,7 +8,7 @@
 //! Invariant: an [`Engine`] that exists runs all of its agents; one that could not start leaves nothing behind.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ use pinion_runtime::latest::{Seen, latest};
 use pinion_runtime::ring::EntryConsumer;
 use pinion_runtime::runner::{Runner, RunnerError, RunnerHandle, RunnerOptions};
 use pinion_runtime::shutdown::stop_in_order;
+use pinion_score::manifest::{ModelFolder, locate};
 use pinion_strategy::StrategyError;
 use pinion_transport::config::{ClientKind, DriverKind, DriverThreading};
 use pinion_transport::driver::{DriverAgent, EmbeddedDriver};
@@ -403,7 +404,9 @@ impl Engine {
                 reason: "its position is no end of an entry of the journal".to_owned(),
             });
         };
+        let model = locate(Path::new(&config.score.model)).and_then(|folder| ModelFolder::open(&folder));
         let setting = Snapshotting {
+            manifest: model.map_err(ReplicaError::from)?.manifest,
             interval: section
                 .enabled
                 .then(|| Duration::from_secs(section.interval_s.into())),

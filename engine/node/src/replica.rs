@@ -410,18 +410,44 @@ impl Follower {
     /// # Errors
     /// As [`Reader::next`].
     pub fn turn(&mut self, inputs_max: usize, is_held: impl Fn() -> bool) -> Result<usize, JournalError> {
+        match self.next_target(is_held)? {
+            Some(sequence) => self
+                .replica
+                .run(&mut self.inputs, sequence, inputs_max, |_, _| ()),
+            None => Ok(0),
+        }
+    }
+
+    /// As [`Self::turn`]; each payment goes to `handle` as in [`Replica::run_scored`].
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn turn_scored(
+        &mut self,
+        inputs_max: usize,
+        is_held: impl Fn() -> bool,
+        handle: impl FnMut(&PaymentRecord, &[f32; FEATURES_MAX], &Score),
+    ) -> Result<usize, JournalError> {
+        match self.next_target(is_held)? {
+            Some(sequence) => self
+                .replica
+                .run_scored(&mut self.inputs, sequence, inputs_max, handle),
+            None => Ok(0),
+        }
+    }
+
+    /// Up to which payment it may go now.
+    fn next_target(&mut self, is_held: impl Fn() -> bool) -> Result<Option<u64>, JournalError> {
         let end = self.followed.end();
         self.look_at_decisions(end)?;
         if self.replica.place.sequence >= self.target.sequence {
             self.target = DecisionMark::from_words(self.followed.progress.get());
         }
         if self.target.answered_sequence > self.recorded_sequence || is_held() {
-            return Ok(0);
+            return Ok(None);
         }
         self.inputs.set_end(end);
-        let sequence = self.target.sequence;
-        self.replica
-            .run(&mut self.inputs, sequence, inputs_max, |_, _| ())
+        Ok(Some(self.target.sequence))
     }
 
     fn look_at_decisions(&mut self, end: u64) -> Result<(), JournalError> {

@@ -25,11 +25,14 @@ use pinion_publish::DecisionMark;
 use pinion_runtime::clock::Clock;
 use pinion_runtime::counters::{Counter, Counters};
 use pinion_runtime::pace::{REST, SLICE};
+use pinion_schemas::records::payment_kind;
+use pinion_score::manifest::Manifest;
 
 use crate::admin::{self, Answer, Checkpointed, Job, Request, Response, Standing, Status};
 use crate::backfill::{Backfill, Exchange};
 use crate::checkpoints::{identity, mark_of};
 use crate::config::Config;
+use crate::drift::Watch;
 use crate::housekeeping::Housekeeping;
 use crate::replica::{Follower, Place, Replica};
 use crate::writing::{Done, Errand, Writing};
@@ -67,6 +70,8 @@ pub struct Snapshotting {
     pub copies_max: usize,
     /// The newest checkpoint, if one was restored.
     pub restored_sequence: Option<u64>,
+    /// The model in force, to count the drift of its inputs.
+    pub manifest: Manifest,
 }
 
 /// The running thread.
@@ -121,19 +126,25 @@ impl Snapshotter {
         let mut worker = Worker {
             writing: Writing::new(writer(config, follower.replica(), setting.journal_id)),
             config: config.clone(),
-            follower: Some(follower),
             exchange,
             backfill: None,
             last: Instant::now(),
             last_mark: None,
-            setting,
             jobs: received,
             flags: flags.clone(),
             health: health.clone(),
             clock: clock.clone(),
             shown: Shown::new(counters),
+            drift: Watch::new(
+                &config.drift,
+                &setting.manifest,
+                follower.replica().scorer().is_some(),
+                counters,
+            ),
             engine: Seen::new(counters),
             counters: counters.clone(),
+            follower: Some(follower),
+            setting,
         };
         let housekeeping = worker.setting.housekeeping;
         let thread = housekeeping.spawn(NAME, NICENESS, move || worker.run())?;
@@ -264,6 +275,8 @@ struct Worker {
     health: Arc<Mutex<Health>>,
     clock: Clock,
     shown: Shown,
+    /// None: it is not counted.
+    drift: Option<Watch>,
     engine: Seen,
     counters: Counters,
 }
@@ -294,7 +307,15 @@ impl Worker {
                 return 0;
             };
             let is_held = || self.backfill.as_ref().is_some_and(Backfill::is_swapping);
-            let taken = match follower.turn(INPUTS_MAX, is_held) {
+            let turned = match &mut self.drift {
+                None => follower.turn(INPUTS_MAX, is_held),
+                Some(drift) => follower.turn_scored(INPUTS_MAX, is_held, |payment, vector, score| {
+                    if payment.origin.kind == payment_kind::TRANSACTION {
+                        drift.take(vector, score.score);
+                    }
+                }),
+            };
+            let taken = match turned {
                 Ok(taken) => taken,
                 Err(error) => {
                     self.stop_following(&error);

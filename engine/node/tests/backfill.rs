@@ -32,6 +32,7 @@ use pinion_schemas::records::{
     DecisionRecord, EntryHeader, FEATURES_MAX, FeatureRecord, PaymentRecord, entry_kind, payment_kind,
 };
 use pinion_schemas::wire::Lane;
+use pinion_score::manifest::{ModelFolder, locate};
 use support::*;
 use zerocopy::IntoBytes as _;
 
@@ -92,7 +93,9 @@ impl Rig {
         let follower = Follower::new(replica, DecisionMark::default(), followed)
             .unwrap()
             .unwrap();
+        let model = locate(Path::new(&config.score.model)).unwrap();
         let setting = Snapshotting {
+            manifest: ModelFolder::open(&model).unwrap().manifest,
             interval: None,
             housekeeping: Housekeeping::default(),
             stop_max: Duration::from_secs(10),

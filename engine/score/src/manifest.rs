@@ -2,6 +2,7 @@
 //!
 //! Invariant: a manifest that was read has shapes that agree with each other, and files with its hashes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pinion_runtime::{hash, paths};
@@ -12,6 +13,9 @@ use crate::error::ScoreError;
 
 /// Name of the manifest in a model's folder.
 pub const MANIFEST_FILE: &str = "manifest.toml";
+
+/// Edges of a distribution at most.
+pub const REFERENCE_EDGES_MAX: usize = 10;
 
 /// The manifest as written by `models/train/train.py`.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,6 +44,28 @@ pub struct Manifest {
     /// Measured at training; shown to people.
     #[serde(default)]
     pub metrics: toml::Table,
+    /// What inputs and scores were like in training, for their drift; none: the first that are served stand for it.
+    pub reference: Option<Reference>,
+}
+
+/// How inputs and scores were distributed.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Each feature by its name.
+    pub features: BTreeMap<String, Distribution>,
+    /// The scores.
+    pub score: Distribution,
+}
+
+/// Edges of bins, and the share of values in each: `shares[i]` is above edge `i − 1` and not above edge `i`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distribution {
+    /// Ascending; 1 to 10.
+    pub edges: Vec<f32>,
+    /// One more than edges; they sum up to 1.
+    pub shares: Vec<f64>,
 }
 
 /// The encoder's file and shapes.
@@ -264,7 +290,11 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     }
     manifest.thresholds.as_ref().map_or(Ok(()), check_thresholds)?;
     let reasons = manifest.reasons.as_ref();
-    reasons.map_or(Ok(()), |reasons| check_reasons(reasons, features))
+    reasons.map_or(Ok(()), |reasons| check_reasons(reasons, features))?;
+    manifest
+        .reference
+        .as_ref()
+        .map_or(Ok(()), |reference| check_reference(reference, &manifest.features))
 }
 
 fn check_reasons(reasons: &Reasons, features: usize) -> Result<(), String> {
@@ -278,6 +308,38 @@ fn check_reasons(reasons: &Reasons, features: usize) -> Result<(), String> {
             let (found, expected) = (values[place], if key == "mean" { "finite" } else { "positive" });
             return Err(format!(
                 "reasons.{key}[{place}] is {found}, expected a {expected} number"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_reference(reference: &Reference, features: &[String]) -> Result<(), String> {
+    if let Some(missing) = features
+        .iter()
+        .find(|name| !reference.features.contains_key(*name))
+    {
+        return Err(format!(
+            "reference.features has no {missing}, expected every feature"
+        ));
+    }
+    let of_features = reference.features.iter();
+    let named = of_features.map(|(name, found)| (format!("reference.features.{name}"), found));
+    for (key, Distribution { edges, shares }) in
+        named.chain([("reference.score".to_owned(), &reference.score)])
+    {
+        let ascend = edges.is_sorted_by(|a, b| a < b) && edges.iter().all(|edge| edge.is_finite());
+        if !ascend || !(1..=REFERENCE_EDGES_MAX).contains(&edges.len()) {
+            return Err(format!(
+                "{key}.edges is {edges:?}, expected 1 to {REFERENCE_EDGES_MAX} ascending numbers"
+            ));
+        }
+        let sum: f64 = shares.iter().sum();
+        let is_whole = (sum - 1.0).abs() < 1e-6 && shares.iter().all(|&share| share >= 0.0);
+        if !is_whole || shares.len() != edges.len() + 1 {
+            return Err(format!(
+                "{key}.shares is {shares:?}, expected {} numbers from 0 on that sum up to 1",
+                edges.len() + 1
             ));
         }
     }
@@ -461,5 +523,36 @@ dimensions = 4
     #[test]
     fn absolute_folder_is_taken_as_it_is() {
         assert_eq!(locate(Path::new("/no/such")).unwrap(), Path::new("/no/such"));
+    }
+
+    fn reference(edges: &[f32], shares: &[f64]) -> Reference {
+        let found = Distribution {
+            edges: edges.to_vec(),
+            shares: shares.to_vec(),
+        };
+        Reference {
+            features: BTreeMap::from([("a".to_owned(), found.clone())]),
+            score: found,
+        }
+    }
+
+    #[test]
+    fn reference_that_is_no_distribution_of_every_feature_is_refused() {
+        let features = ["a".to_owned()];
+        check_reference(&reference(&[0.0, 1.0], &[0.2, 0.5, 0.3]), &features).unwrap();
+        let refused = |edges: &[f32], shares: &[f64]| {
+            check_reference(&reference(edges, shares), &features).unwrap_err()
+        };
+        for edges in [&[][..], &[1.0, 1.0], &[f32::NAN], &[0.0; 11]] {
+            assert!(refused(edges, &[1.0]).starts_with("reference.features.a.edges is "));
+        }
+        for shares in [&[1.0][..], &[0.5, 0.4], &[1.5, -0.5], &[0.2, 0.2, 0.6]] {
+            assert!(refused(&[0.0], shares).starts_with("reference.features.a.shares is "));
+        }
+        let more = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(
+            check_reference(&reference(&[0.0], &[0.5, 0.5]), &more).unwrap_err(),
+            "reference.features has no b, expected every feature"
+        );
     }
 }

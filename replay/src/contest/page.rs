@@ -47,12 +47,12 @@ fn summary(out: &mut String, contest: &Contest) {
         decisions_same,
         ..
     } = contest;
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<p class=\"about\">{measured} of {transactions} transactions are measured, {frauds} of them frauds. Left out: \
          {open} whose label may still come (up to {label_days} days), {erased} erased, {unscored} that a model has no \
          score of. The champion gives {decisions_same} of {decisions} recorded decisions the same score, to the last \
-         bit.</p>\n"
+         bit.</p>"
     );
     let _ = writeln!(out, "<div class=\"scroll\"><table>\n{}", head(&["model"]));
     for (index, model) in contest.models.iter().enumerate() {

@@ -7,6 +7,7 @@
 
 pub mod challengers;
 pub mod cores;
+pub mod drift;
 pub mod engine;
 pub mod finding;
 pub mod layers;
@@ -31,6 +32,7 @@ use crate::strategies;
 
 pub use challengers::ChallengersConfig;
 pub use cores::CoresConfig;
+pub use drift::DriftConfig;
 pub use engine::EngineConfig;
 pub use finding::{Finding, Origin};
 pub use layers::Sources;
@@ -62,6 +64,8 @@ pub struct Config {
     pub score: ScoreConfig,
     /// Models in the shadow of the one in force.
     pub challengers: ChallengersConfig,
+    /// How far the model's inputs and scores have moved.
+    pub drift: DriftConfig,
     /// Strategy modules.
     pub strategy: StrategyConfig,
     /// Decisions out.
@@ -110,6 +114,7 @@ impl Config {
             self.features.validate().map_err(|error| error.to_string()),
             self.score.validate().map_err(|error| error.to_string()),
             self.challengers.validate(),
+            self.drift.validate(),
             self.validate_strategies().map_err(|error| error.to_string()),
             self.publish.validate().map_err(|error| error.to_string()),
             self.validate_between_sections(),
@@ -302,6 +307,7 @@ mod tests {
         other.bus.term_length *= 2;
         other.strategy.batch_max *= 2;
         other.ingest.dead_letters.entries_max *= 2;
+        other.drift.window_transactions = 0;
         other.challengers.models.push(ChallengerConfig {
             name: "a".to_owned(),
             model: "models/a".to_owned(),

@@ -13,7 +13,7 @@ use toml::{Table, Value};
 use super::{Config, layers};
 
 /// The sources that define the sections.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     include_str!("engine.rs"),
     include_str!("cores.rs"),
     concat!(
@@ -30,12 +30,13 @@ const SOURCES: [&str; 12] = [
         include_str!("../../../score/src/bank/config.rs")
     ),
     include_str!("challengers.rs"),
+    include_str!("drift.rs"),
     include_str!("../../../strategy/src/config.rs"),
     include_str!("../../../publish/src/config.rs"),
 ];
 
 /// Sections in the order of the data path.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "engine",
     "cores",
     "bus",
@@ -46,6 +47,7 @@ const SECTIONS: [&str; 12] = [
     "features",
     "score",
     "challengers",
+    "drift",
     "strategy",
     "publish",
 ];

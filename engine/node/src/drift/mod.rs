@@ -10,7 +10,11 @@
 //!
 //! Invariant: bins and index are functions of the values, not of their order; nothing here allocates.
 
+mod live;
+
 use pinion_runtime::math::ln;
+
+pub(crate) use live::Watch;
 
 /// From here on something may have moved.
 pub const SLIGHT: f64 = 0.1;
@@ -23,6 +27,11 @@ const PARTS: usize = 10;
 
 /// Edges at most: one between two parts, and one below all values.
 const EDGES_MAX: usize = PARTS;
+
+const _: () = assert!(
+    EDGES_MAX == pinion_score::manifest::REFERENCE_EDGES_MAX,
+    "what a manifest may tell has room"
+);
 
 /// Bins at most.
 pub const BINS_MAX: usize = EDGES_MAX + 1;
