@@ -109,7 +109,7 @@ fn drift(thousandths: u64) -> String {
     let index = thousandths as f64 / 1000.0;
     match drift_words(index) {
         "none" => format!("{index:.3}"),
-        word => format!("{index:.3} {word}"),
+        word => format!("{word} {index:.3}"),
     }
 }
 
@@ -172,8 +172,8 @@ mod tests {
             ("ingest.market.accepted", 12, "12"),
             ("drift.windows", 12, "12"),
             ("drift.feature.amount_minor", 99, "0.099"),
-            ("drift.feature.age_s", 100, "0.100 slight"),
-            ("drift.score", 1_250, "1.250 large"),
+            ("drift.feature.age_s", 100, "slight 0.100"),
+            ("drift.score", 1_250, "large 1.250"),
         ];
         for (label, value, expected) in cases {
             assert_eq!(shown(label, value), expected, "{label}");

@@ -286,16 +286,7 @@ impl Engine {
 
     fn assemble<C: Connect>(config: &Config, found: Found, connect: C) -> Result<Self, NodeError> {
         let clock = Clock::system();
-        let file = |what, error: &dyn fmt::Display| NodeError::File {
-            what,
-            reason: error.to_string(),
-        };
-        let counters = Counters::create(config.engine.counters_path(), COUNTERS_MAX)
-            .map_err(|error| file("counters", &error))?;
-        let faults =
-            ErrorLog::create(config.engine.error_log_path()).map_err(|error| file("error log", &error))?;
-        let dead_letters =
-            DeadLetters::open(&config.dead_letters()).map_err(|error| file("dead letters", &error))?;
+        let (counters, faults, dead_letters) = open_files(config)?;
         let Found {
             plan,
             set,
@@ -619,6 +610,21 @@ impl Engine {
             std::thread::sleep(LOOK);
         }
     }
+}
+
+/// The files that an engine writes beside its journal.
+fn open_files(config: &Config) -> Result<(Counters, ErrorLog, DeadLetters), NodeError> {
+    let file = |what, error: &dyn fmt::Display| NodeError::File {
+        what,
+        reason: error.to_string(),
+    };
+    let counters = Counters::create(config.engine.counters_path(), COUNTERS_MAX)
+        .map_err(|error| file("counters", &error))?;
+    let faults =
+        ErrorLog::create(config.engine.error_log_path()).map_err(|error| file("error log", &error))?;
+    let dead_letters =
+        DeadLetters::open(&config.dead_letters()).map_err(|error| file("dead letters", &error))?;
+    Ok((counters, faults, dead_letters))
 }
 
 /// What is known before anything is built.
