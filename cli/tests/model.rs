@@ -196,3 +196,19 @@ fn what_cannot_be_compared_is_refused_with_its_place() {
     let other = format!("score.model={other}");
     assert!(compare(&room, &["--set", &other], 1).contains("\n0 of 1,448 recorded decisions"));
 }
+
+#[test]
+fn broken_challenger_is_found_by_a_check_and_refused_by_a_start() {
+    let room = Room::new("challengers");
+    let set = "challengers.models=[{ name = \"mine\", model = \"models/none\" }]";
+    let expected =
+        "challengers.models: \"mine\": model is \"models/none\", expected a folder with manifest.toml";
+    let words = ["check", "--config", "pinion.toml", "--set", set];
+    let text = room.stdout(&words, 1);
+    assert!(text.contains(expected), "{text}");
+    let words = ["run", "--config", "pinion.toml", "--set", set];
+    let output = room.command(&words).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains(expected), "{stderr}");
+}

@@ -12,6 +12,8 @@ use pinion_features::{FeatureSet, FeatureStore};
 use pinion_ingest::DeadLetters;
 use pinion_journal::Gate;
 use pinion_node::bus::InProcess;
+use pinion_node::challengers;
+use pinion_node::feature_sets::InForce;
 use pinion_node::topology::{self, Stage, Surroundings, Topology};
 use pinion_node::{Config, launch};
 use pinion_publish::Resume;
@@ -56,6 +58,7 @@ pub fn run(arguments: &ConfigArguments, output: Output) -> Result<Ended, Failure
     report.look_at_model(&config);
     report.look_at_features(&config, &set);
     report.look_at_stages(&config, &set);
+    report.look_at_challengers(&config, &set);
     report.look_at_space(&config);
     report.look_at_driver(&config);
     let mut out = Out::new();
@@ -200,6 +203,20 @@ impl Report {
                 Err(error) => self.find(format!("{role}: {error}")),
             }
             self.note_memory(&role.to_string(), before);
+        }
+    }
+
+    fn look_at_challengers(&mut self, config: &Config, set: &FeatureSet) {
+        if config.challengers.models.is_empty() {
+            return;
+        }
+        let before = machine::memory_len();
+        match challengers::load(config, &[InForce::always(Arc::new(set.clone()))]) {
+            Ok(loaded) => {
+                self.note_memory("challengers", before);
+                drop(loaded);
+            }
+            Err(error) => self.find(error),
         }
     }
 
