@@ -45,6 +45,7 @@ pub fn run(arguments: &DemoArguments, output: Output) -> Result<Ended, Failure> 
     let folder = Folder::new(arguments.keep.as_deref())?;
     let (config, _) = configuration::load_with_set(&arguments.configuration)?;
     let config = demo_config(config, &folder.path);
+    folder.keep(&config)?;
     eprintln!(
         "[1/4] making a payments day and a market day in {}",
         folder.path.display()
@@ -120,6 +121,9 @@ fn demo_config(mut config: Config, folder: &Path) -> Config {
     config
 }
 
+/// The configuration in a folder that is kept.
+const CONFIG_FILE: &str = "pinion.toml";
+
 /// The demo's folder; removed at the end unless it is to be kept.
 struct Folder {
     path: PathBuf,
@@ -144,6 +148,19 @@ impl Folder {
             path,
             kept: keep.is_some(),
         })
+    }
+}
+
+impl Folder {
+    /// Leaves the configuration in a folder that is kept: what is in the journal was decided under it.
+    fn keep(&self, config: &Config) -> Result<(), Failure> {
+        if !self.kept {
+            return Ok(());
+        }
+        let text = toml::to_string(config).expect("every configuration struct serialises");
+        let path = self.path.join(CONFIG_FILE);
+        std::fs::write(&path, format!("# The demo's configuration.\n\n{text}"))
+            .map_err(|error| Failure::could_not(format!("{}: {error}", path.display())))
     }
 }
 

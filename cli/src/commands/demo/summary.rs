@@ -177,8 +177,8 @@ impl Report<'_> {
 /// What to do next, as commands.
 fn next_steps(kept: Option<&Path>) -> String {
     let replay = match kept {
-        Some(folder) => format!("  pinion replay --verify --journal {}/data/journal", folder.display()),
-        None => "  pinion demo --keep DIR        keep the days and the journal, then: pinion replay --verify --journal DIR/data/journal".to_owned(),
+        Some(folder) => format!("  pinion replay --verify --config {}/pinion.toml", folder.display()),
+        None => "  pinion demo --keep DIR        keep the days and the journal, then: pinion replay --verify --config DIR/pinion.toml".to_owned(),
     };
     format!(
         "{replay}\n  pinion run                    an engine of your own (pinion config reference lists every key)\n  \
