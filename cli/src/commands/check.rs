@@ -341,6 +341,7 @@ fn stages_on_trial(config: &Config, set: &FeatureSet) -> std::io::Result<Topolog
         sets: Vec::new(),
         features: None,
         resume: Resume::default(),
+        findings: None,
         progress: None,
         gate: Gate::open(),
         dead_letters: DeadLetters::in_memory(&config.ingest.dead_letters)?,

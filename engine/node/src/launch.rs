@@ -30,7 +30,7 @@ use pinion_runtime::cores::{self, Group, Plan, Role};
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::latest::{Seen, latest};
-use pinion_runtime::ring::EntryConsumer;
+use pinion_runtime::ring::{EntryConsumer, ring};
 use pinion_runtime::runner::{Runner, RunnerError, RunnerHandle, RunnerOptions};
 use pinion_runtime::shutdown::stop_in_order;
 use pinion_score::manifest::{ModelFolder, locate};
@@ -47,7 +47,7 @@ use crate::checkpoints::{self, Begun, Restored};
 use crate::config::Config;
 use crate::feature_sets::{self, History, HistoryError, InForce, Known};
 use crate::housekeeping::Housekeeping;
-use crate::replica::{Followed, Follower, ReplicaError, SharedReplica};
+use crate::replica::{Followed, Follower, ReplicaError, SharedReplica, lock};
 use crate::snapshotter::{Health, Snapshotter, Snapshotting};
 use crate::strategies;
 use crate::topology::{self, Stage, Surroundings};
@@ -60,6 +60,9 @@ const COMMANDS_MAX: usize = 4;
 
 /// Payments that the features may handle while a new store is brought up to them: 6 MiB.
 const COPIES_MAX: usize = 32_768;
+
+/// Transactions that the replica may be behind and still be told what the scorer found: 1.2 MiB.
+const FINDINGS_MAX: usize = 4096;
 
 /// How often a start or a stop looks whether it is done.
 const LOOK: Duration = Duration::from_millis(2);
@@ -304,6 +307,11 @@ impl Engine {
         let driver = start_driver(config, &plan)?;
         let (progress, seen) = latest(beginning.resume.payment.mark.words());
         let (exchange, control) = control::channel(COMMANDS_MAX);
+        let findings = config.checkpoint().enabled.then(|| {
+            let (findings, found) = ring(FINDINGS_MAX);
+            lock(&beginning.replica).set_findings(found);
+            findings
+        });
         let surroundings = Surroundings {
             connect,
             recorded,
@@ -312,6 +320,7 @@ impl Engine {
             sets,
             features: Some(control),
             resume: beginning.resume,
+            findings,
             progress: Some(progress),
             gate: Gate::new(config.journal.gate, journal.clone()),
             dead_letters,

@@ -73,6 +73,7 @@ impl Pipeline {
             sets,
             features: None,
             resume: Resume::default(),
+            findings: None,
             progress: None,
             gate: Gate::open(),
             dead_letters: DeadLetters::in_memory(&config.ingest.dead_letters)?,

@@ -26,9 +26,11 @@ use pinion_journal::{Entry, FsyncPolicy, JournalError, JournalPosition, Reader};
 use pinion_publish::DecisionMark;
 use pinion_runtime::latest::Seen;
 use pinion_runtime::pace::Pace;
+use pinion_runtime::ring::Consumer;
 use pinion_runtime::state::{self, Region, RegionMut, State};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, Score};
 use pinion_schemas::wire::Lane;
+use pinion_score::scorer::Finding;
 use pinion_score::{ScoreError, Scorer};
 
 use crate::config::Config;
@@ -73,6 +75,8 @@ pub struct Replica {
     store: FeatureStore,
     /// None: cases are of no interest.
     scorer: Option<Box<Scorer>>,
+    /// What the engine's own scorer found; none, or too late: it is found here once more.
+    findings: Option<Consumer<Finding>>,
     /// The sets whose vectors the scorer was given before.
     formers: Formers,
     set: Arc<FeatureSet>,
@@ -94,6 +98,7 @@ impl Replica {
             intake: ByHand::new(&config.ingest)?,
             store: feature_store(config, &set)?,
             scorer: None,
+            findings: None,
             formers: Formers::default(),
             set,
             since: None,
@@ -121,6 +126,11 @@ impl Replica {
             since: in_force.since,
             ..Self::new(config, in_force.set.clone())?
         })
+    }
+
+    /// Lets it go by what the engine's scorer found, of the same model and cases.
+    pub(crate) fn set_findings(&mut self, findings: Consumer<Finding>) {
+        self.findings = Some(findings);
     }
 
     /// What knows the cases.
@@ -238,7 +248,10 @@ impl Replica {
             let mut served = self.vector;
             self.formers.apply(&record, &mut served);
             self.score = Score::default();
-            if scores_all || record.origin.sequence == last_sequence {
+            let findings = self.findings.as_mut();
+            if let Some(finding) = findings.and_then(|findings| of(findings, record.origin.sequence)) {
+                self.score = scorer.adopt(&record, &finding);
+            } else if scores_all || record.origin.sequence == last_sequence {
                 self.score = scorer.apply(&record, &served);
             } else {
                 scorer.follow(&record, &served);
@@ -282,6 +295,15 @@ impl Replica {
     pub fn digest(&self) -> [u8; 32] {
         state::digest(self)
     }
+}
+
+/// What was found of a payment, if it was and was told.
+fn of(findings: &mut Consumer<Finding>, sequence: u64) -> Option<Finding> {
+    while findings.peek()?.sequence < sequence {
+        let _ = findings.try_pop();
+    }
+    findings.peek().filter(|finding| finding.sequence == sequence)?;
+    findings.try_pop()
 }
 
 /// A replica that several threads copy from, one after another.
@@ -517,6 +539,7 @@ impl Follower {
             std::thread::sleep(PAUSE);
         }
         replica.scorer = self.replica.scorer.take();
+        replica.findings = self.replica.findings.take();
         Ok(Some(Self {
             replica,
             inputs,

@@ -31,6 +31,7 @@ use pinion_runtime::pace::Pace;
 use pinion_runtime::ring::{Consumer, EntryConsumer, Producer, entry_ring, ring};
 use pinion_schemas::records::{DecisionRecord, FeatureRecord, MarketRecord, PaymentRecord};
 use pinion_score::ScoreAgent;
+use pinion_score::scorer::Finding;
 use pinion_strategy::{MarketStrategyAgent, PaymentStrategyAgent};
 use pinion_transport::{Bus as _, Endpoint};
 
@@ -81,6 +82,8 @@ pub struct Surroundings<C> {
     pub features: Option<FeatureControl>,
     /// What the journal knew of decisions at the start.
     pub resume: Resume,
+    /// Tells the follower what the scorer found.
+    pub findings: Option<Producer<Finding>>,
     /// Shows how far the payment lane came.
     pub progress: Option<Latest<3>>,
     /// Holds decisions back until the journal has their input.
@@ -157,6 +160,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         sets: around.sets,
         begin: around.begin,
         control: around.features,
+        findings: around.findings,
     };
     let rings = (payment_events, to_publish_payments);
     stages.extend(payment_lane(config, counters, knowledge, rings));
@@ -203,18 +207,20 @@ struct Knowledge {
     sets: Vec<InForce>,
     begin: Option<SharedReplica>,
     control: Option<FeatureControl>,
+    findings: Option<Producer<Finding>>,
 }
 
 /// From payment events to their decisions.
 fn payment_lane(
     config: &Config,
     counters: &Counters,
-    knowledge: Knowledge,
+    mut knowledge: Knowledge,
     (events, decisions): (Consumer<PaymentRecord>, Producer<DecisionRecord>),
 ) -> [Stage; 3] {
     let (to_score, from_features) = ring(config.engine.ring_records_max as usize);
     let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);
     let (set, begin) = (knowledge.set.clone(), knowledge.begin.clone());
+    let findings = knowledge.findings.take();
     [
         features_stage(config, counters, knowledge, (events, to_score)),
         staged(config, counters, Role::Score, move |config, counters| {
@@ -225,13 +231,8 @@ fn payment_lane(
                 copy_into_fresh(known, scorer.as_mut(), Pace::NONE);
             }
             let section = &config.score;
-            Ok(ScoreAgent::new(
-                section,
-                *scorer,
-                from_features,
-                to_strategy,
-                counters,
-            )?)
+            let agent = ScoreAgent::new(section, *scorer, from_features, to_strategy, counters)?;
+            Ok(agent.with_findings(findings))
         }),
         staged(config, counters, Role::PaymentStrategy, |config, counters| {
             let (section, hash) = (&config.strategy, config.decision_hash());
@@ -253,6 +254,7 @@ fn features_stage(
         sets,
         begin,
         control,
+        ..
     } = knowledge;
     let (set, since) = match sets.last() {
         Some(in_force) => (in_force.set.clone(), in_force.since),

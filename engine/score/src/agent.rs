@@ -15,13 +15,14 @@ use crate::config::ScoreConfig;
 use crate::counters::ScoreCounters;
 use crate::encoder::ROWS_MAX;
 use crate::error::ScoreError;
-use crate::scorer::Scorer;
+use crate::scorer::{Finding, Scorer};
 
 /// Scores the transactions of the payments lane, and learns from its labels.
 pub struct ScoreAgent {
     input: Consumer<FeatureRecord>,
     output: Producer<ScoredRecord>,
     scorer: Scorer,
+    findings: Option<Producer<Finding>>,
     counters: ScoreCounters,
     batch_max: usize,
 }
@@ -45,9 +46,16 @@ impl ScoreAgent {
             input,
             output,
             scorer,
+            findings: None,
             counters,
             batch_max: config.batch_max as usize,
         })
+    }
+
+    /// Tells another scorer, which follows, what was found. What finds no room is left out; nobody waits.
+    pub fn with_findings(mut self, findings: Option<Producer<Finding>>) -> Self {
+        self.findings = findings.filter(|_| self.scorer.gives_findings());
+        self
     }
 }
 
@@ -61,6 +69,7 @@ impl Agent for ScoreAgent {
             input,
             output,
             scorer,
+            findings,
             counters,
             batch_max,
         } = self;
@@ -85,6 +94,12 @@ impl Agent for ScoreAgent {
                     });
                     assert!(is_pushed, "the room was asked for before the batch was read");
                 });
+                if let Some(findings) = findings {
+                    let is_told = scorer
+                        .findings(records)
+                        .all(|finding| findings.try_push(&finding));
+                    counters.findings_left_out.add(u64::from(!is_told));
+                }
             }
         });
         counters.show(scorer);

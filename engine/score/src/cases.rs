@@ -175,7 +175,12 @@ impl Cases {
     /// Whether the cases depend on each transaction being searched for: by the share of fraud among its neighbours, or
     /// because searches count where they are approximate.
     pub fn needs_search(&self) -> bool {
-        self.admission.is_some() || self.is_approximate
+        self.admission.is_some() || self.counts_searches()
+    }
+
+    /// Whether a search changes the bank.
+    pub fn counts_searches(&self) -> bool {
+        self.is_approximate
     }
 
     /// Lets a scored transaction wait for its label. `share`: of fraud among its neighbours, if it is needed.

@@ -15,6 +15,8 @@ pub struct ScoreCounters {
     pub degraded: Counter,
     /// Duty cycles that ended because the ring to the strategy was full.
     pub output_full: Counter,
+    /// Batches of which the follower was not told everything, because it was behind: it scores those itself.
+    pub findings_left_out: Counter,
     /// Rows of the bank.
     pub bank_rows: Counter,
     /// Frauds among them.
@@ -55,6 +57,7 @@ impl ScoreCounters {
             passed: counters.counter("score.passed"),
             degraded: counters.counter("score.degraded"),
             output_full: counters.counter("score.output_full"),
+            findings_left_out: counters.counter("score.findings_left_out"),
             bank_rows: counters.counter("score.bank_rows"),
             bank_frauds: counters.counter("score.bank_frauds"),
             bank_evicted: counters.counter("score.bank_evicted"),

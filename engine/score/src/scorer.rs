@@ -55,7 +55,43 @@ struct Batch {
     /// Shape: [`ROWS_MAX`] rows of the embedding's dimensions.
     embeddings: Vec<f32>,
     is_encoded: [bool; ROWS_MAX],
+    outcomes: [Outcome; ROWS_MAX],
     rows: usize,
+}
+
+/// What came of a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    score: f32,
+    share: f32,
+    flags: u8,
+}
+
+/// Values of an embedding that a [`Finding`] has room for.
+pub const FINDING_DIMENSIONS_MAX: usize = 64;
+
+/// What was found of a transaction on the way to its score: enough for another scorer to let it wait for its label
+/// without scoring it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Finding {
+    /// The transaction, by its place in the lane.
+    pub sequence: u64,
+    score: f32,
+    share: f32,
+    flags: u8,
+    embedding: [f32; FINDING_DIMENSIONS_MAX],
+}
+
+impl Default for Finding {
+    fn default() -> Self {
+        Self {
+            sequence: 0,
+            score: 0.0,
+            share: 0.0,
+            flags: 0,
+            embedding: [0.0; FINDING_DIMENSIONS_MAX],
+        }
+    }
 }
 
 /// A loaded model.
@@ -200,6 +236,48 @@ impl Scorer {
         }
     }
 
+    /// Whether another scorer may go by what this one found. Not if searches are counted, for it would not have searched.
+    pub fn gives_findings(&self) -> bool {
+        self.bank().dimensions() <= FINDING_DIMENSIONS_MAX && !self.cases.counts_searches()
+    }
+
+    /// What was found of the transactions among the `records` that [`Self::apply_all`] took last.
+    pub fn findings<'a>(&'a self, records: &'a [FeatureRecord]) -> impl Iterator<Item = Finding> + 'a {
+        let is_transaction =
+            |record: &&FeatureRecord| record.payment.origin.kind == payment_kind::TRANSACTION;
+        let transactions = records.iter().filter(is_transaction).enumerate();
+        transactions.map(|(row, record)| {
+            let Outcome { score, share, flags } = self.batch.outcomes[row];
+            let mut finding = Finding {
+                sequence: record.payment.origin.sequence,
+                score,
+                share,
+                flags,
+                ..Finding::default()
+            };
+            let embedding = self.batch.embedding(row);
+            finding.embedding[..embedding.len()].copy_from_slice(embedding);
+            finding
+        })
+    }
+
+    /// Takes a transaction as [`Self::apply`] does, going by what another scorer of the same model and cases found.
+    /// Neighbours and reasons are left out.
+    pub fn adopt(&mut self, payment: &PaymentRecord, finding: &Finding) -> Score {
+        self.cases.keep_time(payment.origin.event_ns);
+        if finding.flags & decision_flag::DEGRADED == 0 {
+            let embedding = &finding.embedding[..self.bank().dimensions()];
+            self.cases.remember(payment, finding.share, embedding);
+        }
+        Score {
+            model_hash: self.model_hash,
+            score: finding.score,
+            fraud_share: finding.share,
+            flags: finding.flags,
+            ..Score::default()
+        }
+    }
+
     /// Takes an event as [`Self::apply`] does, for its cases alone: what is said of it is left out where no case depends
     /// on it.
     pub fn follow(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX]) {
@@ -232,6 +310,11 @@ impl Scorer {
             payment_kind::TRANSACTION => {
                 self.cases.keep_time(payment.origin.event_ns);
                 let score = self.rate(vector, *row);
+                self.batch.outcomes[*row] = Outcome {
+                    score: score.score,
+                    share: score.fraud_share,
+                    flags: score.flags,
+                };
                 if score.flags & decision_flag::DEGRADED == 0 {
                     let embedding = self.batch.embedding(*row);
                     self.cases.remember(payment, score.fraud_share, embedding);
@@ -343,6 +426,7 @@ impl Batch {
             inputs: vec![0.0; ROWS_MAX * features],
             embeddings: vec![0.0; ROWS_MAX * dimensions],
             is_encoded: [false; ROWS_MAX],
+            outcomes: [Outcome::default(); ROWS_MAX],
             rows: 0,
         }
     }
