@@ -9,7 +9,7 @@
 //! touches nothing else of the engine, so that it can be late, stand before a full disk or end, and no decision is.
 //! It has no checkpoint: each start runs the journal from its beginning, at the pace of a thread that gives way.
 //!
-//! Start at [`load`]; [`file`] holds what is written and how it survives a crash.
+//! Start at [`load`]; [`mod@file`] holds what is written and how it survives a crash.
 //!
 //! Invariant: a record is what the engine would have said, had the challenger been its model from the first payment.
 
