@@ -8,7 +8,7 @@
 //!
 //! [`Replica`] is fed by whoever has a reader: a training set, a backfill. [`Follower`] keeps one at the heels of a
 //! running engine: it is what `features get` reads and what checkpoints are made of. Only where the cases of the bank
-//! are wanted, too, it has a scorer, and then scores every transaction as the engine did: that is most of its work.
+//! are wanted, too, it has a scorer, which goes by what the engine's own found and scores what it was not told.
 //!
 //! Invariant: a follower stops at a mark of publish, and only once every decision up to that mark which must be
 //! recorded is as safe in the journal as the journal's policy makes it. So a checkpoint never covers a payment
@@ -89,7 +89,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// One that knows nothing, without cases. Cost: reserves the memory of the lane's tables; most is mapped when it is written.
+    /// One that knows nothing, without cases. Cost: reserves the memory of the lane's tables; most is mapped when it is
+    /// written.
     ///
     /// # Errors
     /// The configuration is refused.

@@ -21,7 +21,7 @@ use pinion_schemas::wire::Verdict;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::bank::column::Column;
+use crate::bank::column::{self, Column};
 use crate::bank::{Bank, Case, Label, Relabelled, index};
 use crate::config::ScoreConfig;
 use crate::manifest::Admission;
@@ -289,22 +289,14 @@ impl Admission {
 /// All that the cases must keep to go on later.
 impl State for Cases {
     fn regions(&self) -> Vec<Region<'_>> {
-        let mut regions = vec![Region {
-            name: "labels",
-            index: 0,
-            bytes: self.account.bytes(),
-        }];
+        let mut regions = column::regions([("labels", self.account.bytes())]);
         regions.extend(self.waiting.regions());
         regions.extend(self.bank.regions());
         regions
     }
 
     fn regions_mut(&mut self) -> Vec<RegionMut<'_>> {
-        let mut regions = vec![RegionMut {
-            name: "labels",
-            index: 0,
-            bytes: self.account.bytes_mut(),
-        }];
+        let mut regions = column::regions_mut([("labels", self.account.bytes_mut())]);
         regions.extend(self.waiting.regions_mut());
         regions.extend(self.bank.regions_mut());
         regions

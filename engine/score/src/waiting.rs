@@ -13,7 +13,7 @@ use pinion_schemas::ids::Id;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::bank::Label;
-use crate::bank::column::Column;
+use crate::bank::column::{self, Column};
 use crate::bank::index::{Identified, Index};
 
 /// A transaction, without its embedding.
@@ -206,12 +206,7 @@ impl Waiting {
 
 impl State for Waiting {
     fn regions(&self) -> Vec<Region<'_>> {
-        let region = |(name, bytes)| Region {
-            name,
-            index: 0,
-            bytes,
-        };
-        self.memory().into_iter().map(region).collect()
+        column::regions(self.memory())
     }
 
     fn regions_mut(&mut self) -> Vec<RegionMut<'_>> {
@@ -221,12 +216,7 @@ impl State for Waiting {
             ("waiting ids", self.index.buckets.bytes_mut()),
             ("waiting embeddings", self.embeddings.bytes_mut()),
         ];
-        let region = |(name, bytes)| RegionMut {
-            name,
-            index: 0,
-            bytes,
-        };
-        parts.into_iter().map(region).collect()
+        column::regions_mut(parts)
     }
 }
 

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 use pinion_runtime::memory::Words;
+use pinion_runtime::state::{Region, RegionMut};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The records of one kind, by number.
@@ -78,6 +79,28 @@ impl<T: FromBytes + IntoBytes + Immutable + KnownLayout> DerefMut for Column<T> 
             .expect("words hold all records, and are aligned for them");
         records
     }
+}
+
+/// The regions of columns that stand once each, to be read.
+pub(crate) fn regions<'a>(parts: impl IntoIterator<Item = (&'static str, &'a [u8])>) -> Vec<Region<'a>> {
+    let region = |(name, bytes)| Region {
+        name,
+        index: 0,
+        bytes,
+    };
+    parts.into_iter().map(region).collect()
+}
+
+/// The same, to be filled.
+pub(crate) fn regions_mut<'a>(
+    parts: impl IntoIterator<Item = (&'static str, &'a mut [u8])>,
+) -> Vec<RegionMut<'a>> {
+    let region = |(name, bytes)| RegionMut {
+        name,
+        index: 0,
+        bytes,
+    };
+    parts.into_iter().map(region).collect()
 }
 
 #[cfg(test)]

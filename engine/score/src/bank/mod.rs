@@ -683,21 +683,11 @@ enum Way {
 /// All that a bank must keep to go on later; its configuration and its dimensions are not part of it.
 impl State for Bank {
     fn regions(&self) -> Vec<Region<'_>> {
-        let region = |(name, bytes)| Region {
-            name,
-            index: 0,
-            bytes,
-        };
-        self.memory().map(region).collect()
+        column::regions(self.memory())
     }
 
     fn regions_mut(&mut self) -> Vec<RegionMut<'_>> {
-        let region = |(name, bytes)| RegionMut {
-            name,
-            index: 0,
-            bytes,
-        };
-        self.memory_mut().map(region).collect()
+        column::regions_mut(self.memory_mut())
     }
 }
 
