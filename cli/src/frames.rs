@@ -11,10 +11,11 @@ use pinion_strategies_api::reasons;
 use serde::Serialize;
 
 /// The codes that are not a feature's, with their names.
-const REASONS: [(u16, &str); 8] = [
+const REASONS: [(u16, &str); 9] = [
     (reasons::DEGRADED, "degraded"),
     (reasons::QUARANTINED, "quarantined"),
     (reasons::INVALID_ANSWER, "invalid-answer"),
+    (reasons::SHED, "shed"),
     (reasons::SCORE_HIGH, "score-high"),
     (reasons::SCORE_MEDIUM, "score-medium"),
     (reasons::AMOUNT_HIGH, "amount-high"),
@@ -58,6 +59,7 @@ pub struct ShownDecision {
     /// Decided after a restart.
     pub is_recovered: bool,
     is_degraded: bool,
+    is_shed: bool,
     /// Who sent the event.
     input: Sender,
     /// The engine that sent the decision.
@@ -117,6 +119,7 @@ impl ShownDecision {
             config_hash: hash_text(hot.config_hash()),
             is_recovered: hot.flags() & decision_flag::RECOVERED != 0,
             is_degraded: hot.flags() & decision_flag::DEGRADED != 0,
+            is_shed: hot.flags() & decision_flag::SHED != 0,
             input: Sender {
                 publisher_id: hot.input_publisher_id(),
                 session: hot.input_session(),

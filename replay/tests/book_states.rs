@@ -78,6 +78,7 @@ impl Lane {
             instruments: names.clone(),
             faults: ErrorLog::in_memory(),
             gate: IngestGate::new(),
+            pressure: None,
         };
         let intake = Intake {
             market,

@@ -90,6 +90,8 @@ pub mod decision_flag {
     pub const RECOVERED: u8 = 1;
     /// Decided without a score.
     pub const DEGRADED: u8 = 2;
+    /// Not scored, because those before it left no time for it; never without [`DEGRADED`].
+    pub const SHED: u8 = 4;
 }
 
 /// Where an event came from, when, and its place in its lane. The first line of every record.
@@ -341,7 +343,7 @@ pub struct DecisionRecord {
     pub action: u8,
     /// Reasons set.
     pub reason_count: u8,
-    /// [`decision_flag::DEGRADED`] only; what depends on the run stands in `run_flags`.
+    /// [`decision_flag::DEGRADED`] and [`decision_flag::SHED`] only; what depends on the run stands in `run_flags`.
     pub flags: u8,
     /// Zero.
     pub reserved: [u8; 4],
@@ -429,8 +431,10 @@ pub struct EntryHeader {
     pub kind: u8,
     /// [`crate::wire::Lane`] as a number.
     pub lane: u8,
+    /// Input: bits of [`decision_flag`] that were decided at its acceptance, [`decision_flag::SHED`] and what goes with it.
+    pub flags: u8,
     /// Zero.
-    pub reserved: [u8; 22],
+    pub reserved: [u8; 21],
 }
 
 const _: () = assert!(size_of::<RejectRecord>() == LINE_LEN);

@@ -22,7 +22,7 @@ macro_rules! check {
 #[test]
 fn journaled_records_stand_where_they_stood() {
     check!(EntryHeader: 64, checksum: 0, payload_len: 4, input_index: 8, sequence: 16, stamp_ns: 24,
-        durable_position: 32, kind: 40, lane: 41, reserved: 42);
+        durable_position: 32, kind: 40, lane: 41, flags: 42, reserved: 43);
     check!(DecisionRecord: 256, sequence: 0, input_session: 8, input_sequence: 16, event_ns: 24, value: 32,
         quantity: 40, model_hash: 48, strategy_hash: 56, config_hash: 64, reasons: 72, input_publisher_id: 88,
         score: 92, lane: 96, action: 97, reason_count: 98, flags: 99, reserved: 100, subject: 104, instrument: 140,

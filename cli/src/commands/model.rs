@@ -6,6 +6,7 @@
 use pinion_replay::explain::{Explained, OWN_MIN, Wanted, explain};
 use pinion_replay::import::time::format_time;
 use pinion_replay::session::Progress as Step;
+use pinion_schemas::records::{Score, decision_flag};
 use serde_json::{Value, json};
 
 use super::train;
@@ -74,9 +75,8 @@ fn as_text(out: &mut Out, explained: &Explained) -> Result<(), Failure> {
         format_time(payment.origin.event_ns)
     ))?;
     out.line(format!(
-        "score {:.6}, fraud share {:.6} among the nearest cases; {name} version {version}, hash {}",
-        score.score,
-        score.fraud_share,
+        "{}; {name} version {version}, hash {}",
+        score_words(score),
         hash_text(score.model_hash)
     ))?;
     out.line(recorded_words(explained))?;
@@ -102,6 +102,19 @@ fn as_text(out: &mut Out, explained: &Explained) -> Result<(), Failure> {
         out.line(line)?;
     }
     Ok(())
+}
+
+fn score_words(score: &Score) -> String {
+    if score.flags & decision_flag::SHED != 0 {
+        "no score: shed, because those before it left no time for it".to_owned()
+    } else if score.flags & decision_flag::DEGRADED != 0 {
+        "no score: the encoder failed on it".to_owned()
+    } else {
+        let Score {
+            score, fraud_share, ..
+        } = score;
+        format!("score {score:.6}, fraud share {fraud_share:.6} among the nearest cases")
+    }
 }
 
 fn label(is_fraud: bool) -> &'static str {
@@ -196,6 +209,8 @@ fn as_json(explained: &Explained) -> Value {
         "feature_set": { "name": explained.set.name, "version": explained.set.version },
         "model": { "name": name, "version": version, "hash": hash_text(score.model_hash) },
         "score": score.score,
+        "is_degraded": score.flags & decision_flag::DEGRADED != 0,
+        "is_shed": score.flags & decision_flag::SHED != 0,
         "fraud_share": score.fraud_share,
         "recorded_score": explained.recorded.as_ref().map(|recorded| recorded.score),
         "is_as_recorded": explained.is_as_recorded(),

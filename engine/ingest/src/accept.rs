@@ -33,10 +33,14 @@ use crate::error::IngestError;
 use crate::interning::{IdTable, Interned, Place};
 use crate::refusal::{Field, Refusal, not_negative};
 use crate::sessions::{Identity, Sessions, Standing, Verdict};
+use crate::shedding::{Pressure, Shedding};
 use crate::{market, payment};
 
 /// Bits of a frame's flags that have a meaning.
 const FRAME_FLAGS: u16 = 0b11;
+
+/// What is decided of an input at its acceptance: journaled with it, and gone by whenever it is run again.
+const AT_ACCEPTANCE: u8 = decision_flag::SHED | decision_flag::DEGRADED;
 
 /// The rings and files that ingest writes to, and what else it is handed at start.
 pub struct Ports {
@@ -56,13 +60,19 @@ pub struct Ports {
     pub faults: ErrorLog,
     /// Closed when no more frames shall be taken.
     pub gate: IngestGate,
+    /// How long payments wait for their score; none: nothing is shed.
+    pub pressure: Option<Pressure>,
 }
 
 /// Where a frame comes from.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Live,
-    Recorded { input_index: u64, sequence: u64 },
+    Recorded {
+        input_index: u64,
+        sequence: u64,
+        flags: u8,
+    },
 }
 
 /// A frame on its way: its bytes, and what is known before it is read.
@@ -124,6 +134,7 @@ pub(crate) struct PaymentLane {
     merchants: Table,
     devices: Table,
     accounts: Table,
+    shedding: Shedding,
     output: Producer<PaymentRecord>,
 }
 
@@ -162,7 +173,7 @@ impl Acceptor {
         Ok(Self {
             limits,
             market: MarketLane::new(config, ports.market, ports.instruments, counters),
-            payments: PaymentLane::new(config, ports.payments, counters),
+            payments: PaymentLane::new(config, (ports.payments, ports.pressure), counters),
             journal: ports.journal,
             journal_lines_max,
             input_index: 0,
@@ -291,6 +302,7 @@ impl Acceptor {
         let source = Source::Recorded {
             input_index: entry.header.input_index,
             sequence: entry.header.sequence,
+            flags: entry.header.flags & AT_ACCEPTANCE,
         };
         let arrival = Arrival {
             bytes: entry.payload,
@@ -360,6 +372,7 @@ impl Acceptor {
                 stamp_ns: origin.ingest_ns,
                 kind: entry_kind::INPUT,
                 lane: origin.lane,
+                flags: origin.flags & AT_ACCEPTANCE,
                 ..EntryHeader::default()
             };
             assert!(
@@ -471,7 +484,11 @@ impl MarketLane {
 }
 
 impl PaymentLane {
-    fn new(config: &IngestConfig, output: Producer<PaymentRecord>, counters: &Counters) -> Self {
+    fn new(
+        config: &IngestConfig,
+        (output, pressure): (Producer<PaymentRecord>, Option<Pressure>),
+        counters: &Counters,
+    ) -> Self {
         Self {
             state: LaneState::new(Lane::Payment, "payment", config, counters),
             resumed_sequence: 0,
@@ -482,6 +499,7 @@ impl PaymentLane {
             merchants: Table::new(&config.merchants, Field::Merchant, "ingest.merchants", counters),
             devices: Table::new(&config.devices, Field::Device, "ingest.devices", counters),
             accounts: Table::new(&config.accounts, Field::Account, "ingest.accounts", counters),
+            shedding: Shedding::new(&config.shedding, pressure, counters),
             output,
         }
     }
@@ -503,7 +521,11 @@ impl PaymentLane {
         };
         let places = self.places(&facts)?;
 
-        let origin = self.state.enter(frame.header(), facts.kind, arrival, next_index);
+        let mut origin = self.state.enter(frame.header(), facts.kind, arrival, next_index);
+        if matches!(arrival.source, Source::Live) {
+            origin.flags |= self.shedding.judge(facts.kind, origin.ingest_ns);
+        }
+        self.shedding.note(facts.kind, origin.flags);
         let entities = self.commit(&facts, places, faults, origin.ingest_ns);
         let is_written = self.output.push_with(|record| {
             *record = PaymentRecord {
@@ -656,7 +678,8 @@ impl LaneState {
             Source::Recorded {
                 input_index,
                 sequence,
-            } => (sequence, input_index, decision_flag::RECOVERED),
+                flags,
+            } => (sequence, input_index, flags | decision_flag::RECOVERED),
         };
         let identity = Identity {
             publisher_id: header.publisher_id(),

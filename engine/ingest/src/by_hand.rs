@@ -58,6 +58,7 @@ impl ByHand {
             instruments: NameTable::new(1),
             faults: ErrorLog::in_memory(),
             gate: IngestGate::new(),
+            pressure: None,
         };
         Ok(Self {
             acceptor: Acceptor::new(&config, ports, &Counters::in_memory(COUNTERS_MAX))?,

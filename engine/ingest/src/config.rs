@@ -41,6 +41,32 @@ impl Default for TableConfig {
     }
 }
 
+/// What happens to payments that would wait too long for their score.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SheddingConfig {
+    /// A payment that would wait longer than this for its score, from its acceptance on, by how many wait and how long
+    /// each takes at present, is not scored: it is decided in its turn by the strategy's rules alone, marked degraded
+    /// and shed. The journal says so, and whatever runs the journal again goes by it. 0: every payment is scored,
+    /// however late, and the bus holds publishers back. Unit: microseconds. Range: 0 to 10000000. Default: 0.
+    pub deadline_us: u32,
+    /// Payments shed per second at most, on the average, so that a flood does not get everything past the model; more
+    /// are scored, late, and counted. Range: 1 to 1000000. Default: 1000.
+    pub payments_per_s: u32,
+    /// Payments shed at once at most. Range: 1 to 1000000. Default: 1000.
+    pub burst: u32,
+}
+
+impl Default for SheddingConfig {
+    fn default() -> Self {
+        Self {
+            deadline_us: 0,
+            payments_per_s: 1_000,
+            burst: 1_000,
+        }
+    }
+}
+
 /// The file in which refused frames are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -95,6 +121,8 @@ pub struct IngestConfig {
     pub devices: TableConfig,
     /// Table of accounts.
     pub accounts: TableConfig,
+    /// Payments that would wait too long for their score.
+    pub shedding: SheddingConfig,
     /// The file of refused frames.
     pub dead_letters: DeadLettersConfig,
 }
@@ -113,6 +141,7 @@ impl Default for IngestConfig {
             merchants: TableConfig::default(),
             devices: TableConfig::default(),
             accounts: TableConfig::default(),
+            shedding: SheddingConfig::default(),
             dead_letters: DeadLettersConfig::default(),
         }
     }
@@ -136,6 +165,19 @@ impl IngestConfig {
             ("ingest.merchants.ids_max", self.merchants.ids_max, 1, IDS_MAX),
             ("ingest.devices.ids_max", self.devices.ids_max, 1, IDS_MAX),
             ("ingest.accounts.ids_max", self.accounts.ids_max, 1, IDS_MAX),
+            (
+                "ingest.shedding.deadline_us",
+                self.shedding.deadline_us,
+                0,
+                10_000_000,
+            ),
+            (
+                "ingest.shedding.payments_per_s",
+                self.shedding.payments_per_s,
+                1,
+                1_000_000,
+            ),
+            ("ingest.shedding.burst", self.shedding.burst, 1, 1_000_000),
             (
                 "ingest.dead_letters.entries_max",
                 self.dead_letters.entries_max,
@@ -191,6 +233,10 @@ mod tests {
         check(
             |config| config.cards.ids_max = 0,
             "ingest.cards.ids_max is 0, expected 1 to 67108864",
+        );
+        check(
+            |config| config.shedding.burst = 0,
+            "ingest.shedding.burst is 0, expected 1 to 1000000",
         );
         check(
             |config| config.dead_letters.kept_len = 70_000,

@@ -10,7 +10,7 @@
 //! Start at [`IngestAgent`]. `accept` is the way of one frame; [`sessions`] tells new frames from those that
 //! came before, [`ByHand`] takes recorded payments the same way without a bus;
 //! [`interning`] gives names their numbers, [`refusal`] says why a frame is not accepted and
-//! [`dead_letters`] keeps it. `state` shows what the payment lane knows as plain memory: checkpoints are made of it.
+//! [`dead_letters`] keeps it. `shedding` says which payments there is no time to score. `state` shows what the payment lane knows as plain memory: checkpoints are made of it.
 //!
 //! A publisher that resumes its session is not decided again for what was accepted: frames at or below its
 //! last accepted sequence are duplicates. Sequences are counted for each stream separately.
@@ -31,6 +31,7 @@ mod memory;
 mod payment;
 pub mod refusal;
 pub mod sessions;
+mod shedding;
 mod state;
 
 pub use accept::Ports;
@@ -39,3 +40,4 @@ pub use by_hand::ByHand;
 pub use config::IngestConfig;
 pub use dead_letters::{DeadLetter, DeadLetters, read_dead_letters};
 pub use error::IngestError;
+pub use shedding::Pressure;

@@ -6,13 +6,60 @@ use std::path::Path;
 
 use common::{Rig, Rings, config, frame, id, payment_frame, quote, quote_frame, stamp, write_journal};
 use pinion_ingest::IngestConfig;
-use pinion_ingest::config::{TableConfig, WhenFull};
+use pinion_ingest::config::{SheddingConfig, TableConfig, WhenFull};
 use pinion_journal::Reader;
 use pinion_runtime::faults::FaultKind;
-use pinion_schemas::records::{Origin, decision_flag};
+use pinion_runtime::latest::latest;
+use pinion_schemas::records::{Origin, PaymentRecord, decision_flag};
 
 fn restart(config: &IngestConfig, dir: &Path) -> Rig {
     Rig::with(config, Rings::default(), Some(Reader::open(dir).unwrap()))
+}
+
+#[test]
+fn what_was_shed_is_journaled_and_shed_again() {
+    let shedding = SheddingConfig {
+        deadline_us: 100,
+        payments_per_s: 1,
+        burst: 2,
+    };
+    let config = IngestConfig { shedding, ..config() };
+    let (mut show, pressure) = latest([0, 40_000]);
+    let mut live = Rig::under(&config, Rings::default(), None, Some(pressure));
+    for sequence in 1..=7 {
+        live.offer_payment(&payment_frame(sequence, "customer", "shop"));
+    }
+    live.run();
+    show.set([4, 40_000]);
+    live.offer_payment(&payment_frame(8, "customer", "shop"));
+    live.run();
+    let shed = decision_flag::SHED | decision_flag::DEGRADED;
+    let flags = |payments: &[PaymentRecord]| payments.iter().map(|one| one.origin.flags).collect::<Vec<_>>();
+    let payments = live.take_payments();
+    // Three wait for 120 µs and more; two tokens are there; the eighth finds one waiting.
+    assert_eq!(flags(&payments), [0, 0, 0, shed, shed, 0, 0, 0]);
+    assert_eq!(
+        (
+            live.count("ingest.payment.shed"),
+            live.count("ingest.payment.late")
+        ),
+        (2, 2)
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    write_journal(folder.path(), &live.take_journal());
+    let mut again = restart(&config, folder.path());
+    again.run();
+    let plain: Vec<u8> = flags(&again.take_payments());
+    let expected = flags(&payments)
+        .into_iter()
+        .map(|flags| flags | decision_flag::RECOVERED);
+    assert!(plain.into_iter().eq(expected));
+    assert_eq!(
+        again.count("ingest.payment.shed"),
+        0,
+        "it was counted when it happened"
+    );
 }
 
 /// An origin without what a recovery adds.

@@ -82,7 +82,10 @@ impl Pipeline {
             counters: counters.clone(),
             faults: faults.clone(),
         };
-        let topology = topology::build(config, surroundings);
+        let mut config = config.clone();
+        // Nothing else comes in while an event waits for more; the outcome is the same.
+        config.score.batch_wait_us = 0;
+        let topology = topology::build(&config, surroundings);
         let mut agents = extra;
         for stage in topology.stages {
             agents.push((stage.build)()?);

@@ -25,7 +25,7 @@ use pinion_publish::DecisionMark;
 use pinion_runtime::clock::Clock;
 use pinion_runtime::counters::{Counter, Counters};
 use pinion_runtime::pace::{REST, SLICE};
-use pinion_schemas::records::payment_kind;
+use pinion_schemas::records::{decision_flag, payment_kind};
 use pinion_score::manifest::Manifest;
 
 use crate::admin::{self, Answer, Checkpointed, Job, Request, Response, Standing, Status};
@@ -310,7 +310,8 @@ impl Worker {
             let turned = match &mut self.drift {
                 None => follower.turn(INPUTS_MAX, is_held),
                 Some(drift) => follower.turn_scored(INPUTS_MAX, is_held, |payment, vector, score| {
-                    if payment.origin.kind == payment_kind::TRANSACTION {
+                    let has_score = score.flags & decision_flag::DEGRADED == 0;
+                    if payment.origin.kind == payment_kind::TRANSACTION && has_score {
                         drift.take(vector, score.score);
                     }
                 }),

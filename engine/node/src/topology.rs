@@ -25,7 +25,7 @@ use pinion_runtime::control::IngestGate;
 use pinion_runtime::cores::Role;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
-use pinion_runtime::latest::Latest;
+use pinion_runtime::latest::{Latest, latest};
 use pinion_runtime::names::NameTable;
 use pinion_runtime::pace::Pace;
 use pinion_runtime::ring::{Consumer, EntryConsumer, Producer, entry_ring, ring};
@@ -126,6 +126,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
     let (decision_entries, decisions) = entry_ring(lines_max);
     let intake = IngestGate::new();
     let instruments = NameTable::new(config.ingest.instruments_max as usize);
+    let (show_pressure, pressure) = latest([0; 2]);
 
     let ingest_ports = pinion_ingest::Ports {
         market: to_market,
@@ -136,6 +137,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         instruments: instruments.clone(),
         faults: around.faults.clone(),
         gate: intake.clone(),
+        pressure: Some(pressure),
     };
     let publish_ports = pinion_publish::Ports {
         market: market_decisions,
@@ -161,6 +163,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         begin: around.begin,
         control: around.features,
         findings: around.findings,
+        pressure: Some(show_pressure),
     };
     let rings = (payment_events, to_publish_payments);
     stages.extend(payment_lane(config, counters, knowledge, rings));
@@ -201,13 +204,14 @@ fn market_lane(
     ]
 }
 
-/// What the feature stage computes, begins with, and obeys.
+/// What the stages up to the score compute, begin with, obey and show.
 struct Knowledge {
     set: Arc<FeatureSet>,
     sets: Vec<InForce>,
     begin: Option<SharedReplica>,
     control: Option<FeatureControl>,
     findings: Option<Producer<Finding>>,
+    pressure: Option<Latest<2>>,
 }
 
 /// From payment events to their decisions.
@@ -220,7 +224,7 @@ fn payment_lane(
     let (to_score, from_features) = ring(config.engine.ring_records_max as usize);
     let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);
     let (set, begin) = (knowledge.set.clone(), knowledge.begin.clone());
-    let findings = knowledge.findings.take();
+    let (findings, pressure) = (knowledge.findings.take(), knowledge.pressure.take());
     [
         features_stage(config, counters, knowledge, (events, to_score)),
         staged(config, counters, Role::Score, move |config, counters| {
@@ -232,7 +236,7 @@ fn payment_lane(
             }
             let section = &config.score;
             let agent = ScoreAgent::new(section, *scorer, from_features, to_strategy, counters)?;
-            Ok(agent.with_findings(findings))
+            Ok(agent.with_findings(findings).with_pressure(pressure))
         }),
         staged(config, counters, Role::PaymentStrategy, |config, counters| {
             let (section, hash) = (&config.strategy, config.decision_hash());

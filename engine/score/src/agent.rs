@@ -1,13 +1,15 @@
 //! The stage's duty cycle.
 //!
-//! What waits in the ring is a batch: its vectors are encoded at once, then each event is taken in order. Nothing waits for
-//! a batch to fill: one event that is there alone is scored at once.
+//! What waits in the ring is a batch: its vectors are encoded at once, then each event is taken in order. One event that is
+//! there alone is scored at once; several may wait for more, as long as the configuration says. How long an event takes at
+//! present is shown to ingest, which sheds by it.
 //!
 //! Invariant: every event that comes in goes out once, in order; only transactions are scored; a transaction is scored
 //! with every label before it.
 
 use pinion_runtime::agent::Agent;
 use pinion_runtime::counters::Counters;
+use pinion_runtime::latest::Latest;
 use pinion_runtime::ring::{Consumer, Producer};
 use pinion_schemas::records::{FeatureRecord, ScoredRecord};
 
@@ -15,7 +17,13 @@ use crate::config::ScoreConfig;
 use crate::counters::ScoreCounters;
 use crate::encoder::ROWS_MAX;
 use crate::error::ScoreError;
-use crate::scorer::{Finding, Scorer};
+use crate::scorer::{Finding, Scorer, is_to_be_scored};
+
+/// The average time per transaction moves by one in so many of what the last batch took.
+const SMOOTHING: u64 = 16;
+
+/// A batch counts as at most so many times the average: the system may have taken the core away.
+const OUTLIER: u64 = 4;
 
 /// Scores the transactions of the payments lane, and learns from its labels.
 pub struct ScoreAgent {
@@ -25,6 +33,21 @@ pub struct ScoreAgent {
     findings: Option<Producer<Finding>>,
     counters: ScoreCounters,
     batch_max: usize,
+    batch_wait_ns: i64,
+    tempo: Tempo,
+}
+
+/// How long a transaction takes, from one duty cycle with work to the next: all that is done on this core is in it.
+#[derive(Default)]
+struct Tempo {
+    show: Option<Latest<2>>,
+    /// Transactions taken to be scored since the start.
+    taken: u64,
+    /// Of these, in the last duty cycle.
+    last: u64,
+    began_ns: i64,
+    /// 0: not known yet. Unit: ns.
+    each_ns: u64,
 }
 
 impl ScoreAgent {
@@ -49,6 +72,8 @@ impl ScoreAgent {
             findings: None,
             counters,
             batch_max: config.batch_max as usize,
+            batch_wait_ns: i64::from(config.batch_wait_us) * 1_000,
+            tempo: Tempo::default(),
         })
     }
 
@@ -56,6 +81,45 @@ impl ScoreAgent {
     pub fn with_findings(mut self, findings: Option<Producer<Finding>>) -> Self {
         self.findings = findings.filter(|_| self.scorer.gives_findings());
         self
+    }
+
+    /// Shows how it keeps up: transactions taken to be scored since the start, and the time that each takes at present,
+    /// in nanoseconds.
+    pub fn with_pressure(mut self, show: Option<Latest<2>>) -> Self {
+        self.tempo.show = show;
+        self
+    }
+
+    /// Whether what is there waits for more.
+    fn waits(&self, now_ns: i64) -> bool {
+        let is_some = (2..self.batch_max).contains(&self.input.len());
+        let accepted_ns = |record: &FeatureRecord| record.payment.origin.ingest_ns;
+        let is_due = |first: &FeatureRecord| now_ns - accepted_ns(first) >= self.batch_wait_ns;
+        is_some && self.batch_wait_ns > 0 && !self.input.peek().is_some_and(is_due)
+    }
+}
+
+impl Tempo {
+    /// At the beginning of a duty cycle, before anything is taken.
+    fn begin(&mut self, now_ns: i64) {
+        let took_ns = u64::try_from(now_ns - self.began_ns).unwrap_or_default();
+        if let Some(each_ns) = took_ns.checked_div(self.last) {
+            self.each_ns = if self.each_ns == 0 {
+                each_ns
+            } else {
+                let each_ns = each_ns.min(OUTLIER * self.each_ns);
+                (self.each_ns * (SMOOTHING - 1) + each_ns).div_ceil(SMOOTHING)
+            };
+        }
+        (self.began_ns, self.last) = (now_ns, 0);
+    }
+
+    /// At its end.
+    fn end(&mut self) {
+        self.taken += self.last;
+        if let Some(show) = &mut self.show {
+            show.set([self.taken, self.each_ns]);
+        }
     }
 }
 
@@ -65,6 +129,10 @@ impl Agent for ScoreAgent {
     }
 
     fn do_work(&mut self, now_ns: i64) -> usize {
+        self.tempo.begin(now_ns);
+        if self.input.is_empty() || self.waits(now_ns) {
+            return 0;
+        }
         let Self {
             input,
             output,
@@ -72,10 +140,9 @@ impl Agent for ScoreAgent {
             findings,
             counters,
             batch_max,
+            tempo,
+            ..
         } = self;
-        if input.is_empty() {
-            return 0;
-        }
         let room = output.room(*batch_max);
         if room == 0 {
             counters.output_full.increment();
@@ -84,6 +151,7 @@ impl Agent for ScoreAgent {
             for records in first.chunks(ROWS_MAX).chain(second.chunks(ROWS_MAX)) {
                 scorer.apply_all(records, |record, score| {
                     counters.note(record, &score);
+                    tempo.last += u64::from(is_to_be_scored(&record.payment));
                     let scored_ns = now_ns.max(record.payment.origin.ingest_ns);
                     let is_pushed = output.push_with(|slot| {
                         slot.payment = record.payment;
@@ -103,6 +171,7 @@ impl Agent for ScoreAgent {
             }
         });
         counters.show(scorer);
+        tempo.end();
         work_count
     }
 

@@ -34,6 +34,10 @@ pub struct ScoreConfig {
     pub library: String,
     /// Events scored in one duty cycle at most; of these, up to 32 are encoded at once. 1 to 1024.
     pub batch_max: u32,
+    /// How long two events and more wait for others to be encoded with, until there are `batch_max`: from the acceptance
+    /// of the first of them on. One that is there alone is scored at once. A longer batch costs less per event and holds
+    /// up its first. 0: what is there is scored. Unit: microseconds. 0 to 1000000.
+    pub batch_wait_us: u32,
     /// Scored transactions that wait for their label; it takes them into the bank. One more and the oldest can be
     /// learnt from no more, counted. Sizes the table once at start: 80 bytes each, and 4 per value of the embedding.
     /// 0: the bank stays the model's own, but for corrections and erasures. 0 to 1048576.
@@ -56,6 +60,7 @@ impl Default for ScoreConfig {
             backend: Backend::Onnx,
             library: "auto".to_owned(),
             batch_max: 32,
+            batch_wait_us: 0,
             waiting_max: 65_536,
             genuine_after_s: 7 * DAY_S,
             case_entity: CaseEntity::default(),
@@ -66,18 +71,20 @@ impl Default for ScoreConfig {
 
 impl ScoreConfig {
     /// The section without what cannot change a score: which model it is, its hash says; where the library lies, and how
-    /// many events are scored at once, makes no difference.
+    /// many events are scored at once and how long they wait for that, makes no difference.
     pub fn deciding(&self) -> Self {
         let Self {
             model,
             library,
             batch_max,
+            batch_wait_us,
             ..
         } = Self::default();
         Self {
             model,
             library,
             batch_max,
+            batch_wait_us,
             ..self.clone()
         }
     }
@@ -97,6 +104,7 @@ impl ScoreConfig {
             return Err(ScoreError::Empty { key: "score.library" });
         }
         let limits = [
+            ("score.batch_wait_us", self.batch_wait_us.into(), 1_000_000),
             ("score.waiting_max", self.waiting_max.into(), ROWS_MAX.into()),
             ("score.genuine_after_s", self.genuine_after_s, 365 * DAY_S),
         ];
@@ -139,6 +147,10 @@ mod tests {
         check(
             |config| config.library.clear(),
             "score.library is empty, expected a path",
+        );
+        check(
+            |config| config.batch_wait_us = 1_000_001,
+            "score.batch_wait_us is 1000001, expected 0 to 1000000",
         );
         check(
             |config| config.waiting_max = ROWS_MAX + 1,

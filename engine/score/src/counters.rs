@@ -13,6 +13,8 @@ pub struct ScoreCounters {
     pub passed: Counter,
     /// Transactions that the encoder failed on, or whose embedding was not finite: passed on as degraded.
     pub degraded: Counter,
+    /// Transactions that ingest saw no time to score: passed on as degraded.
+    pub shed: Counter,
     /// Duty cycles that ended because the ring to the strategy was full.
     pub output_full: Counter,
     /// Batches of which the follower was not told everything, because it was behind: it scores those itself.
@@ -56,6 +58,7 @@ impl ScoreCounters {
             scored: counters.counter("score.scored"),
             passed: counters.counter("score.passed"),
             degraded: counters.counter("score.degraded"),
+            shed: counters.counter("score.shed"),
             output_full: counters.counter("score.output_full"),
             findings_left_out: counters.counter("score.findings_left_out"),
             bank_rows: counters.counter("score.bank_rows"),
@@ -79,10 +82,12 @@ impl ScoreCounters {
     /// Counts an event that went through.
     pub fn note(&self, record: &FeatureRecord, score: &Score) {
         let is_transaction = record.payment.origin.kind == payment_kind::TRANSACTION;
-        self.scored.add(u64::from(is_transaction));
+        let is_shed = score.flags & decision_flag::SHED != 0;
+        let is_degraded = score.flags & decision_flag::DEGRADED != 0 && !is_shed;
+        self.scored.add(u64::from(is_transaction && !is_shed));
         self.passed.add(u64::from(!is_transaction));
-        self.degraded
-            .add(u64::from(score.flags & decision_flag::DEGRADED != 0));
+        self.shed.add(u64::from(is_shed));
+        self.degraded.add(u64::from(is_degraded));
     }
 
     /// Shows what the scorer counts itself, because it is state.

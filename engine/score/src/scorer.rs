@@ -206,12 +206,13 @@ impl Scorer {
         regions.into_iter().for_each(|region| region.bytes.fill(0));
     }
 
-    /// Takes an event of the lane: scores a transaction and remembers it, learns from a label. All zero for the others.
+    /// Takes an event of the lane: scores a transaction and remembers it, unless it was shed; learns from a label. All
+    /// zero for the others.
     ///
     /// Cost: a transaction as [`Self::score`] and 0.1 µs, and 0.5 µs for each of at most four others that count as
     ///       genuine by now; a label at most 0.5 µs.
     pub fn apply(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX]) -> Score {
-        if payment.origin.kind == payment_kind::TRANSACTION {
+        if is_to_be_scored(payment) {
             self.encode_one(vector);
         }
         self.take(payment, vector, &mut 0)
@@ -224,7 +225,7 @@ impl Scorer {
     pub fn apply_all(&mut self, records: &[FeatureRecord], mut handle: impl FnMut(&FeatureRecord, Score)) {
         self.batch.rows = 0;
         for record in records {
-            if record.payment.origin.kind == payment_kind::TRANSACTION {
+            if is_to_be_scored(&record.payment) {
                 self.batch.put(&record.features[..self.features]);
             }
         }
@@ -241,12 +242,10 @@ impl Scorer {
         self.bank().dimensions() <= FINDING_DIMENSIONS_MAX && !self.cases.counts_searches()
     }
 
-    /// What was found of the transactions among the `records` that [`Self::apply_all`] took last.
+    /// What was found of the transactions that were scored among the `records` that [`Self::apply_all`] took last.
     pub fn findings<'a>(&'a self, records: &'a [FeatureRecord]) -> impl Iterator<Item = Finding> + 'a {
-        let is_transaction =
-            |record: &&FeatureRecord| record.payment.origin.kind == payment_kind::TRANSACTION;
-        let transactions = records.iter().filter(is_transaction).enumerate();
-        transactions.map(|(row, record)| {
+        let scored = records.iter().filter(|record| is_to_be_scored(&record.payment));
+        scored.enumerate().map(|(row, record)| {
             let Outcome { score, share, flags } = self.batch.outcomes[row];
             let mut finding = Finding {
                 sequence: record.payment.origin.sequence,
@@ -281,8 +280,7 @@ impl Scorer {
     /// Takes an event as [`Self::apply`] does, for its cases alone: what is said of it is left out where no case depends
     /// on it.
     pub fn follow(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX]) {
-        let is_transaction = payment.origin.kind == payment_kind::TRANSACTION;
-        if !is_transaction || self.cases.needs_search() {
+        if !is_to_be_scored(payment) || self.cases.needs_search() {
             self.apply(payment, vector);
             return;
         }
@@ -307,6 +305,10 @@ impl Scorer {
     /// `row`: of the next transaction in the batch.
     fn take(&mut self, payment: &PaymentRecord, vector: &[f32; FEATURES_MAX], row: &mut usize) -> Score {
         match payment.origin.kind {
+            payment_kind::TRANSACTION if payment.origin.flags & decision_flag::SHED != 0 => {
+                self.cases.keep_time(payment.origin.event_ns);
+                self.blank(decision_flag::SHED | decision_flag::DEGRADED)
+            }
             payment_kind::TRANSACTION => {
                 self.cases.keep_time(payment.origin.event_ns);
                 let score = self.rate(vector, *row);
@@ -352,16 +354,21 @@ impl Scorer {
         }
     }
 
+    /// A score that says nothing yet, or of a transaction that has none.
+    fn blank(&self, flags: u8) -> Score {
+        Score {
+            model_hash: self.model_hash,
+            flags,
+            ..Score::default()
+        }
+    }
+
     /// What the encoded row `row`, whose vector is `vector`, resembles.
     fn rate(&mut self, vector: &[f32; FEATURES_MAX], row: usize) -> Score {
-        let mut score = Score {
-            model_hash: self.model_hash,
-            ..Score::default()
-        };
         if !self.is_sound(vector, row) {
-            score.flags = decision_flag::DEGRADED;
-            return score;
+            return self.blank(decision_flag::DEGRADED);
         }
+        let mut score = self.blank(0);
         let embedding = self.batch.embedding(row);
         self.found = self.cases.bank_mut().search(embedding, &mut self.nearest);
         let share = self.vote();
@@ -440,6 +447,11 @@ impl Batch {
         let dimensions = self.embeddings.len() / ROWS_MAX;
         &self.embeddings[row * dimensions..][..dimensions]
     }
+}
+
+/// Whether a payment event is a transaction that there is time to score.
+pub(crate) fn is_to_be_scored(payment: &PaymentRecord) -> bool {
+    payment.origin.kind == payment_kind::TRANSACTION && payment.origin.flags & decision_flag::SHED == 0
 }
 
 /// What a scorer must keep to go on later, under the same configuration and model: its cases.

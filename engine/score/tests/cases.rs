@@ -4,7 +4,9 @@ use std::path::Path;
 
 use pinion_runtime::state::{State, digest};
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
-use pinion_schemas::records::{FEATURES_MAX, FeatureRecord, PaymentRecord, Score, payment_kind};
+use pinion_schemas::records::{
+    FEATURES_MAX, FeatureRecord, PaymentRecord, Score, decision_flag, payment_kind,
+};
 use pinion_schemas::wire::Verdict;
 use pinion_score::cases::LabelTally;
 use pinion_score::config::{Backend, ScoreConfig};
@@ -250,6 +252,28 @@ fn degraded_transaction_is_not_learnt_from() {
 }
 
 #[test]
+fn shed_transaction_is_neither_scored_nor_learnt_from_and_keeps_time() {
+    let flags = decision_flag::SHED | decision_flag::DEGRADED;
+    let mut config = config();
+    config.bank.age_s_max = 10 * 86_400;
+    let mut scorer = load(&config);
+    transact(&mut scorer, 3);
+    label(&mut scorer, 3, Verdict::Fraud);
+    let mut shed = payment(payment_kind::TRANSACTION, 14);
+    shed.origin.flags = flags;
+    let score = scorer.apply(&shed, &vector(14));
+    let expected = Score {
+        model_hash: scorer.model_hash(),
+        flags,
+        ..Score::default()
+    };
+    assert_eq!(score, expected);
+    assert_eq!(scorer.bank().find(&id(3)), None, "it is eleven days old");
+    label(&mut scorer, 14, Verdict::Fraud);
+    assert_eq!((scorer.labels().unmatched, scorer.labels().admitted), (1, 1));
+}
+
+#[test]
 fn one_entity_and_age_are_limited() {
     let mut config = config();
     config.bank.entity_rows_max = 2;
@@ -371,11 +395,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// As the stage gets it; every seventh vector is broken.
+/// As the stage gets it; every seventh vector is broken, every fifth transaction was shed.
 fn record(step: Step) -> FeatureRecord {
     let mut record = sound_record(step);
-    if matches!(step, Step::Transact(number) if number.is_multiple_of(7)) {
-        record.features[2] = f32::NAN;
+    if let Step::Transact(number) = step {
+        if number.is_multiple_of(7) {
+            record.features[2] = f32::NAN;
+        }
+        if number.is_multiple_of(5) {
+            record.payment.origin.flags = decision_flag::SHED | decision_flag::DEGRADED;
+        }
     }
     record
 }

@@ -41,7 +41,7 @@ pub struct ModuleConfig {
     /// "none", "approve", "review" or "decline"; on the market lane only "none".
     pub on_fault: Fallback,
     /// Parameters of the module; each module's documentation lists them. score-bands: review_at, decline_at,
-    /// review_above_minor. book-imbalance: enter_at, release_at, quantity, instruments_max.
+    /// review_above_minor, approve_unscored_minor. book-imbalance: enter_at, release_at, quantity, instruments_max.
     pub parameters: std::collections::BTreeMap<String, Parameter>,
 }
 

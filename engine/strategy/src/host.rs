@@ -125,11 +125,8 @@ impl Host {
     ) {
         let mut codes = [0; REASONS_MAX];
         codes[..answer.reasons().len()].copy_from_slice(answer.reasons());
-        let degraded = if is_modules {
-            origin.flags & decision_flag::DEGRADED
-        } else {
-            decision_flag::DEGRADED
-        };
+        let unscored = origin.flags & (decision_flag::DEGRADED | decision_flag::SHED);
+        let by_fallback = if is_modules { 0 } else { decision_flag::DEGRADED };
         *decision = DecisionRecord {
             sequence: origin.sequence,
             input_session: origin.publisher_session,
@@ -150,7 +147,7 @@ impl Host {
             lane: lane.0,
             action: answer.action.0,
             reason_count: answer.reasons().len() as u8,
-            flags: degraded,
+            flags: unscored | by_fallback,
             subject: subject.name,
             instrument: subject.instrument,
             ingest_ns: origin.ingest_ns,

@@ -1201,6 +1201,7 @@ class DecisionHot(object):
     def ReasonCount(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(162))
     # Bit 0: decided after a restart; it may have been published before with the same sequence.
     # Bit 1: degraded (decided without a score).
+    # Bit 2: shed (not scored, because those before it left no time for it); never without bit 1.
     # DecisionHot
     def Flags(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(163))
     # The transaction, or the instrument.

@@ -79,6 +79,7 @@ impl Engine {
             instruments: NameTable::new(config.ingest.instruments_max as usize),
             faults: faults.clone(),
             gate: IngestGate::new(),
+            pressure: None,
         };
         let publication = bus.add_publication(&config.bus.payments).unwrap();
         let intake = Intake {

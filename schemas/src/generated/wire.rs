@@ -3986,6 +3986,7 @@ impl<'a> DecisionHot {
 
   /// Bit 0: decided after a restart; it may have been published before with the same sequence.
   /// Bit 1: degraded (decided without a score).
+  /// Bit 2: shed (not scored, because those before it left no time for it); never without bit 1.
   pub fn flags(&self) -> u8 {
     let mut mem = ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
     // Safety:

@@ -15,6 +15,8 @@ pub const DEGRADED: u16 = 1000;
 pub const QUARANTINED: u16 = 1001;
 /// The module's answer was not valid; the configured fallback decided.
 pub const INVALID_ANSWER: u16 = 1002;
+/// The event was decided without a score, because those before it left no time for it.
+pub const SHED: u16 = 1003;
 
 /// The score is at or above the band for declining.
 pub const SCORE_HIGH: u16 = 1100;

@@ -5,7 +5,8 @@
 //!            approve        │      review         │     decline
 //! ```
 //!
-//! An amount above `review_above_minor` is reviewed at least. A payment without a score is reviewed.
+//! An amount above `review_above_minor` is reviewed at least. A payment without a score is reviewed, unless its amount is at
+//! most `approve_unscored_minor`.
 //!
 //! Invariant: a higher score never gives a milder answer.
 
@@ -20,6 +21,7 @@ pub struct ScoreBands {
     review_at: f32,
     decline_at: f32,
     review_above_minor: i64,
+    approve_unscored_minor: i64,
     parameters: String,
 }
 
@@ -27,8 +29,9 @@ impl ScoreBands {
     /// Name in the configuration.
     pub const NAME: &'static str = "score-bands";
 
-    /// Reads `review_at` (0..=1, default 0.3), `decline_at` (0..=1, default 0.7) and `review_above_minor`
-    /// (minor currency units, 0 for none, default 0).
+    /// Reads `review_at` (0..=1, default 0.3), `decline_at` (0..=1, default 0.7), `review_above_minor`
+    /// (minor currency units, 0 for none, default 0) and `approve_unscored_minor` (minor currency units, default 0:
+    /// every payment without a score is reviewed).
     ///
     /// # Errors
     /// [`ParameterError`] for a key that is unknown or out of range, or bands in the wrong order.
@@ -36,6 +39,7 @@ impl ScoreBands {
         let review_at = parameters.number("review_at", 0.3, 0.0..=1.0)?;
         let decline_at = parameters.number("decline_at", 0.7, 0.0..=1.0)?;
         let review_above = parameters.number("review_above_minor", 0.0, 0.0..=9e15)?;
+        let approve_unscored = parameters.number("approve_unscored_minor", 0.0, 0.0..=9e15)?;
         parameters.finish()?;
         if decline_at < review_at {
             return Err(ParameterError {
@@ -52,14 +56,23 @@ impl ScoreBands {
             } else {
                 i64::MAX
             },
+            approve_unscored_minor: approve_unscored as i64,
             parameters: parameters.canonical(),
         })
     }
 
-    /// The band of the score alone, and why.
+    /// The band of the score alone, or what a payment without one gets, and why.
     fn band(&self, payment: &ScoredRecord) -> (Action, Option<u16>) {
+        let unscored = if payment.payment.amount_minor <= self.approve_unscored_minor {
+            Action::Approve
+        } else {
+            Action::Review
+        };
+        if payment.score.flags & decision_flag::SHED != 0 {
+            return (unscored, Some(reasons::SHED));
+        }
         if payment.score.flags & decision_flag::DEGRADED != 0 {
-            return (Action::Review, Some(reasons::DEGRADED));
+            return (unscored, Some(reasons::DEGRADED));
         }
         match payment.score.score {
             score if score >= self.decline_at => (Action::Decline, Some(reasons::SCORE_HIGH)),
@@ -141,14 +154,31 @@ mod tests {
         );
     }
 
+    #[track_caller]
+    fn check_unscored(settings: &[(&str, f64)], amount_minor: i64, flags: u8, expected: (Action, &[u16])) {
+        let mut payment = kit::payment(0.0, amount_minor);
+        payment.score.flags = flags;
+        let answer = kit::decide(&mut strategy(settings).unwrap(), &payment);
+        assert_eq!((answer.action, answer.reasons()), expected);
+    }
+
     #[test]
-    fn payment_without_a_score_is_reviewed() {
-        let mut payment = kit::payment(0.0, 100);
-        payment.score.flags = decision_flag::DEGRADED;
-        let answer = kit::decide(&mut strategy(&[]).unwrap(), &payment);
-        assert_eq!(
-            (answer.action, answer.reasons()),
-            (Action::Review, &[reasons::DEGRADED][..])
+    fn payment_without_a_score_is_decided_by_its_amount() {
+        let (degraded, shed) = (
+            decision_flag::DEGRADED,
+            decision_flag::DEGRADED | decision_flag::SHED,
+        );
+        check_unscored(&[], 100, degraded, (Action::Review, &[reasons::DEGRADED]));
+        check_unscored(&[], 100, shed, (Action::Review, &[reasons::SHED]));
+        let small = [("approve_unscored_minor", 100.0)];
+        check_unscored(&small, 100, shed, (Action::Approve, &[reasons::SHED]));
+        check_unscored(&small, 101, degraded, (Action::Review, &[reasons::DEGRADED]));
+        let both = [("approve_unscored_minor", 100.0), ("review_above_minor", 50.0)];
+        check_unscored(
+            &both,
+            100,
+            shed,
+            (Action::Review, &[reasons::SHED, reasons::AMOUNT_HIGH]),
         );
     }
 

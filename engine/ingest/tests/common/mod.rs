@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use pinion_ingest::config::{TableConfig, WhenFull};
-use pinion_ingest::{DeadLetters, IngestAgent, IngestConfig, Intake, Ports};
+use pinion_ingest::{DeadLetters, IngestAgent, IngestConfig, Intake, Ports, Pressure};
 use pinion_journal::{Identity, JournalAgent, JournalConfig, Reader, recover};
 use pinion_runtime::agent::Agent as _;
 use pinion_runtime::control::IngestGate;
@@ -80,6 +80,15 @@ impl Rig {
     }
 
     pub fn with(config: &IngestConfig, rings: Rings, recorded: Option<Reader>) -> Self {
+        Self::under(config, rings, recorded, None)
+    }
+
+    pub fn under(
+        config: &IngestConfig,
+        rings: Rings,
+        recorded: Option<Reader>,
+        pressure: Option<Pressure>,
+    ) -> Self {
         let mut bus = InProcessBus::new();
         let (market_in, market_out) = stream(&mut bus, 1);
         let (payments_in, payments_out) = stream(&mut bus, 2);
@@ -100,6 +109,7 @@ impl Rig {
             instruments: names.clone(),
             faults: faults.clone(),
             gate: gate.clone(),
+            pressure,
         };
         let intake = Intake {
             market: Some(market_out),

@@ -141,6 +141,8 @@ impl Config {
                 batch_max: defaults.ingest.batch_max,
                 rejects_max: defaults.ingest.rejects_max,
                 dead_letters: defaults.ingest.dead_letters,
+                // What was shed stands in the journal.
+                shedding: defaults.ingest.shedding,
                 ..self.ingest.clone()
             },
             book: BookConfig {
