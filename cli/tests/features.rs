@@ -227,7 +227,15 @@ fn values_are_those_counted_by_hand_before_and_after_a_backfill_and_a_restart() 
     check_devices(&room, PAYMENTS - 1);
     stop(engine);
 
-    let engine = start_engine(&room, &["--set", "features.set=longer.toml"]);
+    let engine = start_engine(
+        &room,
+        &[
+            "--set",
+            "features.set=longer.toml",
+            "--set",
+            "ingest.ahead_s_max=0",
+        ],
+    );
     assert_eq!(digest_at(&room, PAYMENTS), digest, "a restart changes nothing");
     check_devices(&room, PAYMENTS - 1);
     watched(&room);

@@ -26,7 +26,7 @@ use pinion_schemas::records::{
 use pinion_schemas::wire::{self, Frame, FrameHeader, Lane, Limits, RejectReason};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::config::{IngestConfig, TableConfig, WhenFull};
+use crate::config::{IngestConfig, SECOND_NS, TableConfig, WhenFull};
 use crate::counters::{LaneCounters, RefusalCounters, TableCounters};
 use crate::dead_letters::DeadLetters;
 use crate::error::IngestError;
@@ -104,6 +104,8 @@ pub(crate) struct LaneState {
     lane: Lane,
     pub(crate) sessions: Sessions,
     pub(crate) last: Last,
+    /// How far ahead of its acceptance an event may be; none: as far as it likes.
+    ahead_ns_max: Option<i64>,
     counters: LaneCounters,
 }
 
@@ -457,7 +459,7 @@ impl MarketLane {
     ) -> Result<Outcome, Refusal> {
         let facts =
             market::check(frame).unwrap_or_else(|| Err(foreign(frame, arrival.bytes, Lane::Market)))?;
-        let identity = identity(frame.header())?;
+        let identity = self.state.identity(frame.header(), arrival)?;
         let Some(standing) = self.state.judge(identity)? else {
             return Ok(Outcome::Duplicate {
                 sequence: identity.sequence,
@@ -513,7 +515,7 @@ impl PaymentLane {
     ) -> Result<Outcome, Refusal> {
         let facts =
             payment::check(frame).unwrap_or_else(|| Err(foreign(frame, arrival.bytes, Lane::Payment)))?;
-        let identity = identity(frame.header())?;
+        let identity = self.state.identity(frame.header(), arrival)?;
         let Some(standing) = self.state.judge(identity)? else {
             return Ok(Outcome::Duplicate {
                 sequence: identity.sequence,
@@ -658,8 +660,20 @@ impl LaneState {
             lane,
             sessions: Sessions::new(config.publishers_max as usize),
             last: Last::default(),
+            ahead_ns_max: (config.ahead_s_max > 0).then(|| i64::from(config.ahead_s_max) * SECOND_NS),
             counters: LaneCounters::new(counters, name),
         }
+    }
+
+    /// Whose frame it is and which, if its header can be believed; of a recorded one the time was, once.
+    fn identity(&self, header: &FrameHeader, arrival: Arrival<'_>) -> Result<Identity, Refusal> {
+        let identity = identity(header)?;
+        let event_ns = header.event_ns();
+        let is_ahead = |ahead_ns_max: i64| event_ns.saturating_sub(arrival.stamp_ns) > ahead_ns_max;
+        if matches!(arrival.source, Source::Live) && self.ahead_ns_max.is_some_and(is_ahead) {
+            return Err(Refusal::invalid(Field::EventTime, event_ns as u64));
+        }
+        Ok(identity)
     }
 
     /// How the frame stands to what came before it; `None` for a duplicate.

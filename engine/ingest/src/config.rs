@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::ConfigError;
 use crate::interning::IDS_MAX;
 
+/// Nanoseconds of a second.
+pub(crate) const SECOND_NS: i64 = 1_000_000_000;
+
 /// What a table of ids does with a new one when it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,6 +102,10 @@ pub struct IngestConfig {
     /// Longest frame accepted; a longer one is refused before it is looked at. Unit: bytes. Range: 256 to
     /// 65536. Default: 4096.
     pub frame_len_max: u32,
+    /// How far an event's time may be ahead of the engine's clock at its acceptance. One that is further is refused: it
+    /// would take everything before it for old, in windows of event time and in the bank of cases. 0: as far as it
+    /// likes. Unit: seconds. Range: 0 to 4294967295. Default: 86400.
+    pub ahead_s_max: u32,
     /// Publishers known on each stream. When the table is full, frames of others are refused. Range: 1 to
     /// 65536. Default: 256.
     pub publishers_max: u32,
@@ -132,6 +139,7 @@ impl Default for IngestConfig {
         Self {
             batch_max: 64,
             frame_len_max: 4096,
+            ahead_s_max: 86_400,
             publishers_max: 256,
             instruments_max: 4096,
             rejects_max: 1024,

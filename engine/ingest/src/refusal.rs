@@ -85,7 +85,7 @@ pub enum Field {
     PublisherId = 1,
     /// `header.publisher_sequence`: 0.
     PublisherSequence = 2,
-    /// `header.event_ns`: before 1970.
+    /// `header.event_ns`: before 1970, or too far ahead of the engine's clock.
     EventTime = 3,
     /// `header.flags`: a bit that has no meaning.
     Flags = 4,

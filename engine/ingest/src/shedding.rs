@@ -17,10 +17,7 @@ use pinion_runtime::counters::{Counter, Counters};
 use pinion_runtime::latest::Seen;
 use pinion_schemas::records::{decision_flag, payment_kind};
 
-use crate::config::SheddingConfig;
-
-/// Nanoseconds of a second.
-const SECOND_NS: i64 = 1_000_000_000;
+use crate::config::{SECOND_NS, SheddingConfig};
 
 /// What the scoring stage shows of itself: payments taken to be scored since the start, and the time each takes it at
 /// present, in nanoseconds; 0: not known yet.

@@ -8,6 +8,7 @@ use common::{
     Rig, Rings, account_update, config, frame, id, label, payment_frame, quote, quote_frame, stamp,
     transaction,
 };
+use pinion_ingest::IngestConfig;
 use pinion_ingest::config::{TableConfig, WhenFull};
 use pinion_ingest::refusal::Field;
 use pinion_runtime::agent::Agent as _;
@@ -406,6 +407,54 @@ fn check_field(stamp: &Stamp, event: &Event, field: Field, found: u64) {
         found,
         field as u64,
     );
+}
+
+#[test]
+fn event_from_the_future_is_refused() {
+    let second_ns = 1_000_000_000;
+    let mut rig = Rig::new(&IngestConfig {
+        ahead_s_max: 60,
+        ..config()
+    });
+    // The engine's clock is counted up from 1,000 by the rig.
+    let mut offer = |sequence: u64, event_ns: i64| {
+        let Event::Quote(event) = quote("A") else {
+            unreachable!()
+        };
+        let event = Event::Quote(QuoteEvent { event_ns, ..event });
+        rig.now_ns = 1_000;
+        rig.offer_market(&frame(&stamp(1, 1, sequence), &event));
+        rig.run();
+        (
+            rig.take_market().len(),
+            rig.take_rejects()
+                .first()
+                .map(|reject| (reject.found, reject.expected)),
+        )
+    };
+    assert_eq!(offer(1, 60 * second_ns + 1_001), (1, None));
+    let ahead_ns = 60 * second_ns + 1_002;
+    assert_eq!(
+        offer(2, ahead_ns),
+        (0, Some((ahead_ns as u64, Field::EventTime as u64)))
+    );
+    assert_eq!(offer(3, i64::MAX).0, 0);
+    let mut any = Rig::new(&IngestConfig {
+        ahead_s_max: 0,
+        ..config()
+    });
+    let Event::Quote(event) = quote("A") else {
+        unreachable!()
+    };
+    any.offer_market(&frame(
+        &stamp(1, 1, 1),
+        &Event::Quote(QuoteEvent {
+            event_ns: i64::MAX,
+            ..event
+        }),
+    ));
+    any.run();
+    assert_eq!(any.take_market().len(), 1);
 }
 
 #[test]

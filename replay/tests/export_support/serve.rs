@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use pinion_features::{FeatureAgent, FeatureSet, FeatureStore};
-use pinion_ingest::{DeadLetters, IngestAgent, Intake, Ports};
+use pinion_ingest::{DeadLetters, IngestAgent, IngestConfig, Intake, Ports};
 use pinion_journal::{Identity, JournalAgent, JournalConfig, recover};
 use pinion_node::Config;
 use pinion_runtime::agent::Agent as _;
@@ -81,6 +81,11 @@ impl Engine {
             gate: IngestGate::new(),
             pressure: None,
         };
+        // The clock begins in 1970.
+        let ingest = IngestConfig {
+            ahead_s_max: 0,
+            ..config.ingest.clone()
+        };
         let publication = bus.add_publication(&config.bus.payments).unwrap();
         let intake = Intake {
             market: None,
@@ -100,7 +105,7 @@ impl Engine {
         };
         Self {
             publication,
-            ingest: IngestAgent::new(&config.ingest, intake, ports, None, &counters).unwrap(),
+            ingest: IngestAgent::new(&ingest, intake, ports, None, &counters).unwrap(),
             features: FeatureAgent::new(&config.features, store, 0, None, from_ingest, to_score, &counters)
                 .unwrap(),
             journal: JournalAgent::new(

@@ -141,7 +141,8 @@ impl Config {
                 batch_max: defaults.ingest.batch_max,
                 rejects_max: defaults.ingest.rejects_max,
                 dead_letters: defaults.ingest.dead_letters,
-                // What was shed stands in the journal.
+                // What was accepted, and what was shed, stands in the journal.
+                ahead_s_max: defaults.ingest.ahead_s_max,
                 shedding: defaults.ingest.shedding,
                 ..self.ingest.clone()
             },
