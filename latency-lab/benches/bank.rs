@@ -7,7 +7,8 @@
 //! cargo bench -p pinion-latency-lab --bench bank -- --exact-only     # without the approximate rivals
 //! ```
 //!
-//! The vectors are clustered and drawn from a seed. The rivals run in one Python process beside this one, on the same
+//! The vectors are clustered and drawn from a seed; the banks that ship with the models are searched, too, and what they
+//! have grown to after as many labels as there is room for. The rivals run in one Python process beside this one, on the same
 //! vectors, and take turns with our cases; `latency-lab/rivals/requirements.txt` says how to install them. Without
 //! them their lines are missing. `PINION_RIVALS_PYTHON` names the interpreter, else it is `python3`.
 //!
@@ -19,6 +20,8 @@ mod data;
 mod rivals;
 #[path = "bank/scoring.rs"]
 mod scoring;
+#[path = "bank/shipped.rs"]
+mod shipped;
 #[path = "bank/table.rs"]
 mod table;
 
@@ -33,10 +36,13 @@ use pinion_score::bank::{Bank, BankConfig, Neighbour, Precision};
 
 use data::{Clustered, DIMENSIONS, empty, fill, id};
 use rivals::{ADDED, Rivals, Task};
+use shipped::Shipped;
 use table::{Entry, Work};
 
 const QUERIES: usize = 100;
 const NEAREST: usize = 10;
+/// As many neighbours as a model asks for.
+const MANY: usize = 64;
 /// Cells that may be scanned, and the recall from which on they are enough; the rivals' script has the same.
 const PROBES: [u32; 11] = [1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64];
 const RECALL_MIN: f64 = 0.98;
@@ -62,7 +68,7 @@ fn main() {
         (false, false) => asked,
     };
     print_environment();
-    let mut entries = Vec::new();
+    let mut entries = search_shipped();
     for rows in sizes {
         entries.extend(search_and_insert(rows));
         entries.extend(scoring::score(rows));
@@ -191,6 +197,45 @@ fn search_and_insert(rows: usize) -> Vec<Entry> {
     lines.into_iter().map(describe).collect()
 }
 
+/// The rows of `fraud-v1` are spread, those of `fraud-v2` lie close together.
+fn search_shipped() -> Vec<Entry> {
+    let count = if is_smoke() { 5 } else { QUERIES };
+    let mut banks = Vec::new();
+    for model in ["fraud-v1", "fraud-v2"] {
+        banks.push((model.to_owned(), RefCell::new(Shipped::new(model, count))));
+        let mut grown = Shipped::new(model, count);
+        grown.grow();
+        banks.push((format!("{model} grown"), RefCell::new(grown)));
+    }
+    let mut bench = Bench::new("bank/search_shipped");
+    for (name, shipped) in &banks {
+        for count in [NEAREST, MANY] {
+            let mut nearest = vec![Neighbour::default(); count];
+            let name = format!("{name}, top {count}");
+            let operations = shipped.borrow().queries.len() as u64;
+            bench.case(&name, operations, move || {
+                let Shipped { bank, queries } = &mut *shipped.borrow_mut();
+                for query in queries.iter() {
+                    black_box(bank.search(query, &mut nearest));
+                }
+            });
+        }
+    }
+    let lines = bench.finish(rounds(0)).into_iter();
+    let entry = |line: Line| {
+        let bank = banks.iter().rfind(|(name, _)| line.case.starts_with(name));
+        Entry {
+            rows: bank.map_or(0, |(_, shipped)| shipped.borrow().bank.len()),
+            work: Work::Exact,
+            case: line.case.clone(),
+            is_rival: false,
+            recall: Some(1.0),
+            line,
+        }
+    };
+    lines.map(entry).collect()
+}
+
 fn search(rows: usize, banks: &[Ours], rivals: &RefCell<Rivals>, queries: &[Vec<f32>]) -> Vec<Line> {
     let mut bench = Bench::new(format!("bank/search_{rows}_top_{NEAREST}"));
     for rival in &rivals.borrow().all {
@@ -219,7 +264,6 @@ fn search(rows: usize, banks: &[Ours], rivals: &RefCell<Rivals>, queries: &[Vec<
 
 /// As many neighbours as a model asks for; only the exact rival is told to find more than ten.
 fn search_top_64(rows: usize, banks: &[Ours], rivals: &RefCell<Rivals>, queries: &[Vec<f32>]) -> Vec<Line> {
-    const MANY: usize = 64;
     let mut bench = Bench::new(format!("bank/search_{rows}_top_{MANY}"));
     for rival in rivals.borrow().all.iter().filter(|rival| rival.kind == "exact") {
         let name = rival.name.clone();

@@ -10,18 +10,20 @@
 //!
 //! Invariant: a case is the same events on the same history every time.
 
+#[path = "instructions/count.rs"]
+mod count;
 #[path = "../benches/features/traffic.rs"]
 mod traffic;
 
 use std::collections::HashSet;
-use std::io;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use pinion_features::set::SECOND_NS;
 use pinion_features::{FeatureSet, FeatureStore, FeaturesConfig, TimelinesConfig};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, payment_kind};
 use pinion_schemas::wire::Verdict;
 
+use count::Instructions;
 use traffic::Traffic;
 
 /// Entities, and events of each within the longest window.
@@ -42,69 +44,16 @@ const CASES: [&str; 6] = [
 ];
 
 fn main() -> ExitCode {
-    if let Some(case) = std::env::args().nth(1) {
-        run(&case);
-        return ExitCode::SUCCESS;
-    }
-    for case in CASES {
-        match count(case) {
-            Ok(instructions) => println!("{}", line(case, instructions)),
-            Err(error) => {
-                eprintln!("{case} cannot be counted: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-/// Instructions of one event, by running this program again under valgrind.
-fn count(case: &str) -> io::Result<f64> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("callgrind.out");
-    let done = Command::new("valgrind")
-        .args(["--tool=callgrind", "--toggle-collect=*measured*"])
-        .arg(format!("--callgrind-out-file={}", file.display()))
-        .arg(std::env::current_exe()?)
-        .arg(case)
-        .output()?;
-    if !done.status.success() {
-        return Err(io::Error::other(
-            String::from_utf8_lossy(&done.stderr).into_owned(),
-        ));
-    }
-    let text = std::fs::read_to_string(&file)?;
-    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
-    let total: Option<f64> = total.and_then(|total| total.trim().parse().ok());
-    let total = total.filter(|total| *total > 0.0);
-    total
-        .map(|total| total / EVENTS as f64)
-        .ok_or_else(|| io::Error::other("callgrind's file has no total"))
-}
-
-fn line(case: &str, instructions: f64) -> String {
-    let (set, event) = case.split_once('/').expect("a case is a set and a kind of event");
-    let line = serde_json::json!({
-        "bench": "features/instructions",
-        "date": text_of("date", &["-u", "+%F"]),
-        "revision": text_of("git", &["describe", "--always", "--dirty"]),
-        "set": set,
-        "event": event,
-        "instructions": instructions.round(),
-    });
-    line.to_string()
-}
-
-/// What a command says, or nothing.
-fn text_of(command: &str, arguments: &[&str]) -> String {
-    let done = Command::new(command).args(arguments).output();
-    done.map(|done| String::from_utf8_lossy(&done.stdout).trim().to_owned())
-        .unwrap_or_default()
+    let bench = Instructions {
+        bench: "features/instructions",
+        keys: ["set", "event"],
+        operations: EVENTS,
+    };
+    count::all(&bench, &CASES, run)
 }
 
 /// Fills a store, then gives it the events of a case.
-fn run(case: &str) {
-    let (set, event) = case.split_once('/').expect("a case is a set and a kind of event");
+fn run(set: &str, event: &str) {
     let mut store = store(set);
     let mut traffic = Traffic::new(ENTITIES, EVENTS_EACH);
     let mut history: Vec<PaymentRecord> = Vec::new();

@@ -23,7 +23,7 @@ use crate::launch::NodeError;
 use crate::replica::{Place, Replica};
 
 /// Version of what the bytes of the payment lane's regions mean. To be raised with every change of that.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// What a start found in the folder of checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -119,6 +119,7 @@ impl Cells {
             rows_max: centroids,
             blocks_max: centroid_blocks,
             listed_max: 0,
+            is_by_block: Embeddings::are_by_block(centroid_blocks, dimensions),
         };
         Self {
             cells_max,

@@ -4,8 +4,13 @@
 //!   codes   sixteen places to a block, four dimensions to a line:
 //!           block 0: d0..4 of place 0 │ d0..4 of place 1 │ … ; d4..8 of place 0 │ …         one line, one load
 //!   tags    scale and error of each place: value = scale · (code − 128) ± what the error bounds
-//!   values  place by place, as kept: f32 or half; none for eight bits, whose codes are what is kept
+//!   values  as kept: f32 or half; none for eight bits, whose codes are what is kept
+//!           many:   place by place:         d0 d1 d2 … of place 0 │ d0 d1 d2 … of place 1 │ …
+//!           few:    block by block, too:    d0 of places 0..16 │ d1 of places 0..16 │ …        one line, one load
 //! ```
+//!
+//! Where values are few ([`BY_BLOCK_MAX`]) they are in the caches, and the sixteen places of a block are compared as
+//! kept about as fast as one of them. Where they are many, a place's values stand on as few lines as they can.
 //!
 //! Which places are taken is for [`super::cells`] to say; a place that no row has is all zero. A row's tag is not: its
 //! length is 1, so its scale is above 0.
@@ -16,7 +21,14 @@ use super::amount::{largest, length, nearest_whole};
 use super::column::Column;
 use super::config::Precision;
 use super::half;
-use super::kernel::{LANES, QUAD, Quad, ZERO_CODE};
+use super::kernel::{Kept, LANES, QUAD, Quad, ZERO_CODE, decoded};
+use super::search::GROUPS_MIN;
+
+/// Values that are kept block by block at most: 1 MiB of f32.
+const BY_BLOCK_MAX: usize = 1 << 18;
+
+/// Blocks whose values are kept block by block at most: no more than a search has a cell for each.
+const BLOCKS_BY_BLOCK_MAX: usize = 2 * GROUPS_MIN;
 
 /// The largest code's distance from [`ZERO_CODE`].
 const CODE_MAX: f32 = 127.0;
@@ -39,6 +51,7 @@ enum Values {
 #[derive(Clone, Debug)]
 pub(super) struct Embeddings {
     dimensions: usize,
+    is_by_block: bool,
     codes: Column<Quad>,
     tags: Column<[u32; LANES]>,
     values: Values,
@@ -60,9 +73,48 @@ impl Embeddings {
         };
         Self {
             dimensions,
+            is_by_block: Self::are_by_block(blocks, dimensions),
             codes: Column::zeroed(blocks * dimensions.div_ceil(QUAD)),
             tags: Column::zeroed(blocks),
             values,
+        }
+    }
+
+    /// Whether so many blocks are kept, and compared, block by block.
+    pub(super) fn are_by_block(blocks: usize, dimensions: usize) -> bool {
+        blocks <= BLOCKS_BY_BLOCK_MAX && blocks * LANES * dimensions <= BY_BLOCK_MAX
+    }
+
+    /// Whether these are.
+    pub(super) fn is_by_block(&self) -> bool {
+        self.is_by_block
+    }
+
+    /// What is kept, block by block. Bound: [`Self::is_by_block`].
+    pub(super) fn kept(&self) -> Kept<'_> {
+        match &self.values {
+            Values::F32(values) => Kept::F32(values.as_chunks::<LANES>().0),
+            Values::F16(values) => Kept::F16(values.as_chunks::<LANES>().0),
+            Values::Int8 => Kept::Int8(&self.codes),
+        }
+    }
+
+    /// Where the values of a place stand: the first, and how far it is to the next.
+    #[inline(always)]
+    fn at(&self, place: usize) -> At {
+        let dimensions = self.dimensions;
+        if self.is_by_block {
+            At {
+                first: place / LANES * LANES * dimensions + place % LANES,
+                step: LANES,
+                dimensions,
+            }
+        } else {
+            At {
+                first: place * dimensions,
+                step: 1,
+                dimensions,
+            }
         }
     }
 
@@ -142,11 +194,15 @@ impl Embeddings {
         let mut kept = [0.0; super::DIMENSIONS_MAX];
         let kept = &mut kept[..self.dimensions];
         kept.copy_from_slice(embedding);
-        let at = place * self.dimensions;
+        let at = self.at(place);
         match &mut self.values {
-            Values::F32(values) => values[at..at + kept.len()].copy_from_slice(kept),
+            Values::F32(values) => {
+                for (to, value) in at.of_mut(values).zip(&*kept) {
+                    *to = *value;
+                }
+            }
             Values::F16(values) => {
-                for (to, value) in values[at..].iter_mut().zip(kept.iter_mut()) {
+                for (to, value) in at.of_mut(values).zip(kept.iter_mut()) {
                     *to = half::from_single(*value);
                     *value = half::to_single(*to);
                 }
@@ -202,14 +258,17 @@ impl Embeddings {
             line[to % LANES] = from[place % LANES];
         }
         self.tags[to / LANES][to % LANES] = others.tags[place / LANES][place % LANES];
-        let dimensions = self.dimensions;
-        let (from, to) = (place * dimensions..(place + 1) * dimensions, to * dimensions);
+        let (from, to) = (others.at(place), self.at(to));
         match (&mut self.values, &others.values) {
             (Values::F32(values), Values::F32(others)) => {
-                values[to..to + dimensions].copy_from_slice(&others[from]);
+                to.of_mut(values)
+                    .zip(from.of(others))
+                    .for_each(|(to, from)| *to = *from);
             }
             (Values::F16(values), Values::F16(others)) => {
-                values[to..to + dimensions].copy_from_slice(&others[from]);
+                to.of_mut(values)
+                    .zip(from.of(others))
+                    .for_each(|(to, from)| *to = *from);
             }
             _ => {} // Eight bits: the codes are all.
         }
@@ -222,11 +281,10 @@ impl Embeddings {
             codes[to / LANES * quads + quad][to % LANES] = codes[from / LANES * quads + quad][from % LANES];
         }
         self.tags[to / LANES][to % LANES] = self.tags[from / LANES][from % LANES];
-        let dimensions = self.dimensions;
-        let whole = from * dimensions..(from + 1) * dimensions;
+        let (from, to) = (self.at(from), self.at(to));
         match &mut self.values {
-            Values::F32(values) => values.copy_within(whole, to * dimensions),
-            Values::F16(values) => values.copy_within(whole, to * dimensions),
+            Values::F32(values) => from.copy_within(values, to),
+            Values::F16(values) => from.copy_within(values, to),
             Values::Int8 => {}
         }
     }
@@ -238,47 +296,47 @@ impl Embeddings {
             line[place % LANES] = [0; QUAD];
         }
         self.tags[place / LANES][place % LANES] = 0;
-        let whole = place * self.dimensions..(place + 1) * self.dimensions;
+        let at = self.at(place);
         match &mut self.values {
-            Values::F32(values) => values[whole].fill(0.0),
-            Values::F16(values) => values[whole].fill(0),
+            Values::F32(values) => at.of_mut(values).for_each(|value| *value = 0.0),
+            Values::F16(values) => at.of_mut(values).for_each(|value| *value = 0),
             Values::Int8 => {}
         }
     }
 
     /// Reads what is kept at a place.
     pub(super) fn read(&self, place: usize, embedding: &mut [f32]) {
-        let at = place * self.dimensions;
+        let at = self.at(place);
         match &self.values {
-            Values::F32(values) => embedding.copy_from_slice(&values[at..at + self.dimensions]),
+            Values::F32(values) => {
+                for (to, &value) in embedding.iter_mut().zip(at.of(values)) {
+                    *to = value;
+                }
+            }
             Values::F16(values) => {
-                let halves = &values[at..at + self.dimensions];
-                for (to, &half) in embedding.iter_mut().zip(halves) {
+                for (to, &half) in embedding.iter_mut().zip(at.of(values)) {
                     *to = half::to_single(half);
                 }
             }
             Values::Int8 => {
-                let (scale, codes) = self.coded(place);
+                let (tag, codes) = self.coded(place);
                 for (dimension, to) in embedding.iter_mut().enumerate() {
-                    *to = decode(scale, codes, dimension);
+                    *to = decode(tag, codes, dimension);
                 }
             }
         }
     }
 
-    /// Scale of a place, and its codes: the lane of each line.
+    /// Tag of a place, and its codes: the lane of each line.
     #[inline(always)]
-    fn coded(&self, place: usize) -> (f32, Lane<'_>) {
+    fn coded(&self, place: usize) -> (u32, Lane<'_>) {
         let quads = self.quads();
         let first = place / LANES * quads;
         let lane = Lane {
             lines: &self.codes[first..first + quads],
             lane: place % LANES,
         };
-        (
-            f32::from_bits(self.tags[place / LANES][place % LANES] & 0xffff_0000),
-            lane,
-        )
+        (self.tags[place / LANES][place % LANES], lane)
     }
 
     /// Asks for what [`Self::compare`] will read.
@@ -294,6 +352,7 @@ impl Embeddings {
 
     /// Fills in the similarities of candidates, each summed in the order of the dimensions.
     ///
+    /// Bound: not [`Self::is_by_block`].
     /// Cost: about 20 ns each and the lines of their values.
     pub(super) fn compare(&self, query: &[f32], candidates: &mut [Candidate]) {
         self.prefetch(candidates);
@@ -321,6 +380,38 @@ impl Embeddings {
     }
 }
 
+/// Where the values of a place stand.
+#[derive(Clone, Copy)]
+struct At {
+    first: usize,
+    step: usize,
+    dimensions: usize,
+}
+
+impl At {
+    /// The values, in the order of the dimensions.
+    #[inline(always)]
+    fn of<T>(self, values: &[T]) -> impl Iterator<Item = &T> {
+        values[self.first..]
+            .iter()
+            .step_by(self.step)
+            .take(self.dimensions)
+    }
+
+    /// As [`Self::of`], to be written.
+    #[inline(always)]
+    fn of_mut<T>(self, values: &mut [T]) -> impl Iterator<Item = &mut T> {
+        let values = values[self.first..].iter_mut();
+        values.step_by(self.step).take(self.dimensions)
+    }
+
+    fn copy_within<T: Copy>(self, values: &mut [T], to: Self) {
+        for dimension in 0..self.dimensions {
+            values[to.first + dimension * to.step] = values[self.first + dimension * self.step];
+        }
+    }
+}
+
 /// The codes of one place.
 #[derive(Clone, Copy)]
 struct Lane<'a> {
@@ -328,11 +419,9 @@ struct Lane<'a> {
     lane: usize,
 }
 
-/// A value out of its code: exact, as a scale has eight bits and a code seven.
 #[inline(always)]
-fn decode(scale: f32, codes: Lane<'_>, dimension: usize) -> f32 {
-    let code = codes.lines[dimension / QUAD][codes.lane][dimension % QUAD];
-    scale * (f32::from(code) - f32::from(ZERO_CODE))
+fn decode(tag: u32, codes: Lane<'_>, dimension: usize) -> f32 {
+    decoded(tag, codes.lines[dimension / QUAD][codes.lane][dimension % QUAD])
 }
 
 /// Candidates that are compared at the same time, so that none waits for another's sums.
@@ -378,6 +467,7 @@ fn up_to_upper_half(value: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bank::kernel::Instructions;
     use proptest::prelude::*;
 
     fn unit(values: &[f32]) -> Vec<f32> {
@@ -402,10 +492,10 @@ mod tests {
                 embeddings.put(place, &wanted);
                 let mut kept = vec![0.0; wanted.len()];
                 embeddings.read(place, &mut kept);
-                let (scale, codes) = embeddings.coded(place);
-                let tag = embeddings.tags[place / LANES][place % LANES];
+                let (tag, codes) = embeddings.coded(place);
+                let scale = f32::from_bits(tag & 0xffff_0000);
                 let rest = kept.iter().enumerate().map(|(dimension, &value)| {
-                    f64::from(value) - f64::from(decode(scale, codes, dimension))
+                    f64::from(value) - f64::from(decode(tag, codes, dimension))
                 });
                 let length = rest.map(|rest| rest * rest).sum::<f64>().sqrt();
                 prop_assert!(length <= f64::from(f32::from_bits(tag << 16)));
@@ -420,10 +510,66 @@ mod tests {
         }
     }
 
+    /// Rows of both kinds, and the similarities that are found block by block and place by place.
+    fn similarities(
+        rows: &[Vec<f32>],
+        query: &[f32],
+        precision: Precision,
+        instructions: Instructions,
+    ) -> [Vec<u32>; 2] {
+        let blocks = rows.len().div_ceil(LANES);
+        let mut by_block = Embeddings::new(blocks, query.len(), precision);
+        assert!(by_block.is_by_block());
+        let mut by_place = Embeddings::new(blocks, query.len(), precision);
+        by_place.is_by_block = false;
+        for (place, row) in rows.iter().enumerate() {
+            by_block.put(place, row);
+            by_place.put(place, row);
+        }
+        let list: Vec<u32> = (0..blocks as u32).rev().collect();
+        let mut lanes = vec![[0.0; LANES]; blocks];
+        instructions.similarities(query, by_block.kept(), by_block.tags(), &list, &mut lanes);
+        lanes.reverse();
+        let (found, nobody) = lanes.as_flattened().split_at(rows.len());
+        assert!(nobody.iter().all(|&similarity| similarity == f32::NEG_INFINITY));
+        let candidate = |place| Candidate {
+            place,
+            similarity: 0.0,
+        };
+        let mut candidates: Vec<Candidate> = (0..rows.len() as u32).map(candidate).collect();
+        by_place.compare(query, &mut candidates);
+        let expected = candidates.iter().map(|candidate| candidate.similarity.to_bits());
+        [
+            found.iter().map(|found| found.to_bits()).collect(),
+            expected.collect(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn prop_blocks_and_places_are_compared_to_the_same_bits(
+            values in proptest::collection::vec(proptest::collection::vec(-1.0_f32..1.0, 19), 1..90),
+            dimensions in 1_usize..=19,
+        ) {
+            let rows: Vec<Vec<f32>> = values.iter().map(|values| unit(&values[..dimensions])).collect();
+            for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+                for instructions in Instructions::all() {
+                    let [found, expected] = similarities(&rows, &rows[0], precision, instructions);
+                    prop_assert_eq!(found, expected, "{:?} {:?}", precision, instructions);
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_removed_is_overwritten_and_the_last_fills_the_gap() {
-        for precision in [Precision::F32, Precision::F16, Precision::Int8] {
+        let precisions = [Precision::F32, Precision::F16, Precision::Int8];
+        for (precision, is_by_block) in precisions
+            .into_iter()
+            .flat_map(|each| [(each, false), (each, true)])
+        {
             let mut embeddings = Embeddings::new(2, 6, precision);
+            embeddings.is_by_block = is_by_block;
             let unit = |place: usize| unit(&[place as f32, 1.0, 2.0, -3.0, 0.5, 0.25]);
             (0..18).for_each(|place| embeddings.put(place, &unit(place)));
             let mut last = [0.0; 6];

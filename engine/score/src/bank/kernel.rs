@@ -5,6 +5,7 @@
 //!   dot     Σ code · query, whole numbers, 16 places at a time                       exact on every machine
 //!   bound   dot · scales + error · reach + slack   ≥   similarity as the f32 sum     (see Query)
 //!   cells   the highest bound of each lane over the blocks of a group
+//!   similarities   of all places of a block, as kept: one product and one sum for each value, sixteen at a time
 //! ```
 //!
 //! The scan is compiled once for each set of vector instructions and chosen at start. The dots are whole numbers and
@@ -20,6 +21,7 @@
 
 use super::DIMENSIONS_MAX;
 use super::amount::{self, largest, length_of_singles, nearest_whole};
+use super::half;
 
 /// Places in a block.
 pub(super) const LANES: usize = 16;
@@ -185,6 +187,14 @@ impl<'a> Blocks<'a> {
 /// Sixteen of something.
 pub(super) type Lanes = [f32; LANES];
 
+/// What is kept, block by block; of each block a line for each dimension, or of codes for four.
+#[derive(Clone, Copy)]
+pub(super) enum Kept<'a> {
+    F32(&'a [Lanes]),
+    F16(&'a [[u16; LANES]]),
+    Int8(&'a [Quad]),
+}
+
 impl Instructions {
     /// The highest bound of each lane over each group of `group` blocks; the last group may have fewer.
     pub(super) fn cells(self, query: &Query, blocks: Blocks<'_>, group: usize, cells: &mut [Lanes]) {
@@ -234,6 +244,89 @@ impl Instructions {
                 unsafe { avx2::listed(query, blocks, list, bounds) }
             }
             Self::Baseline => baseline::listed(query, blocks, list, bounds),
+        }
+    }
+
+    /// The similarity of each place of the blocks of a list, in its order, each summed in the order of the dimensions;
+    /// below everything where there is no row.
+    pub(super) fn similarities(
+        self,
+        embedding: &[f32],
+        kept: Kept<'_>,
+        tags: &[[u32; LANES]],
+        list: &[u32],
+        similarities: &mut [Lanes],
+    ) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::similarities(embedding, kept, tags, list, similarities) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::similarities(embedding, kept, tags, list, similarities) }
+            }
+            Self::Baseline => baseline::similarities(embedding, kept, tags, list, similarities),
+        }
+    }
+
+    /// The highest of each lane of every `together` values; the last ones may be fewer.
+    pub(super) fn fold(self, values: &[Lanes], together: usize, folded: &mut [Lanes]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::fold(values, together, folded) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::fold(values, together, folded) }
+            }
+            Self::Baseline => baseline::fold(values, together, folded),
+        }
+    }
+
+    /// The lowest and the highest value, without those that no row is in.
+    pub(super) fn range(self, values: &[Lanes]) -> (f32, f32) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::range(values) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::range(values) }
+            }
+            Self::Baseline => baseline::range(values),
+        }
+    }
+
+    /// Lists the blocks of whose values one is at least `low` and none is at least `high`; returns how many there are.
+    ///
+    /// Bound: `list` is as long as there are blocks; `folded` is what [`Self::fold`] made of every `together`.
+    pub(super) fn blocks_between(
+        self,
+        (values, folded, together): (&[Lanes], &[Lanes], usize),
+        (low, high): (f32, f32),
+        list: &mut [u32],
+    ) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { vnni::blocks_between((values, folded, together), (low, high), list) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                // SAFETY: `Instructions::all` saw that this machine has these instructions.
+                unsafe { avx2::blocks_between((values, folded, together), (low, high), list) }
+            }
+            Self::Baseline => baseline::blocks_between((values, folded, together), (low, high), list),
         }
     }
 
@@ -304,6 +397,26 @@ macro_rules! loops {
         }
 
         $(#[$features])*
+        pub(super) fn fold(values: &[Lanes], together: usize, folded: &mut [Lanes]) {
+            for (values, folded) in values.chunks(together).zip(folded) {
+                let mut highest = [f32::NEG_INFINITY; LANES];
+                values.iter().for_each(|lanes| raise(&mut highest, lanes));
+                *folded = highest;
+            }
+        }
+
+        $(#[$features])*
+        pub(super) fn range(values: &[Lanes]) -> (f32, f32) {
+            let (mut lowest, mut highest) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+            for lanes in values {
+                lower(&mut lowest, lanes);
+                raise(&mut highest, lanes);
+            }
+            let low = lowest.into_iter().fold(f32::INFINITY, f32::min);
+            (low, highest.into_iter().fold(f32::NEG_INFINITY, f32::max))
+        }
+
+        $(#[$features])*
         pub(super) fn count_from(values: &[Lanes], bound: f32) -> usize {
             let mut counts = [0_u32; LANES];
             for lanes in values {
@@ -327,11 +440,160 @@ macro_rules! loops {
     };
 }
 
+/// What is written alike for all instructions, and compiled for each.
+macro_rules! common {
+    ($(#[$features:meta])*) => {
+        $(#[$features])*
+        pub(super) fn blocks_between(
+            (values, folded, together): (&[Lanes], &[Lanes], usize),
+            (low, high): (f32, f32),
+            list: &mut [u32],
+        ) -> usize {
+            let mut count = 0;
+            for ((index, values), folded) in values.chunks(together).enumerate().zip(folded) {
+                if !is_reached(folded, low) {
+                    continue;
+                }
+                for (block, lanes) in values.iter().enumerate() {
+                    // Written in any case: where the next one goes decides, not a branch that nobody foresees.
+                    list[count] = (index * together + block) as u32;
+                    count += usize::from(is_reached(lanes, low) & !is_reached(lanes, high));
+                }
+            }
+            count
+        }
+
+        $(#[$features])*
+        pub(super) fn similarities(
+            embedding: &[f32],
+            kept: Kept<'_>,
+            tags: &[[u32; LANES]],
+            list: &[u32],
+            similarities: &mut [Lanes],
+        ) {
+            sums_of_kept(embedding, kept, tags, list, similarities);
+            for (&block, similarities) in list.iter().zip(similarities) {
+                *similarities = of_rows(similarities, &tags[block as usize]);
+            }
+        }
+    };
+}
+
+/// Sums, those of no row below everything.
+#[inline(always)]
+fn of_rows(sums: &Lanes, tags: &[u32; LANES]) -> Lanes {
+    let mut similarities = [0.0; LANES];
+    for ((similarity, &sum), &tag) in similarities.iter_mut().zip(sums).zip(tags) {
+        *similarity = if tag == 0 { f32::NEG_INFINITY } else { sum };
+    }
+    similarities
+}
+
+/// The sums of all places of some blocks.
+#[inline(always)]
+fn sums_of_kept(embedding: &[f32], kept: Kept<'_>, tags: &[[u32; LANES]], list: &[u32], sums: &mut [Lanes]) {
+    let dimensions = embedding.len();
+    match kept {
+        Kept::F32(values) => {
+            let block = |block: u32| &values[block as usize * dimensions..][..dimensions];
+            sums_of_blocks(embedding, list, sums, block, |block, dimension| block[dimension]);
+        }
+        Kept::F16(values) => {
+            let block = |block: u32| &values[block as usize * dimensions..][..dimensions];
+            sums_of_blocks(embedding, list, sums, block, |block, dimension| {
+                singles(&block[dimension])
+            });
+        }
+        Kept::Int8(codes) => {
+            let quads = dimensions.div_ceil(QUAD);
+            let block = |block: u32| {
+                let lines = &codes[block as usize * quads..][..quads];
+                (lines, &tags[block as usize])
+            };
+            sums_of_blocks(embedding, list, sums, block, |(lines, tags), dimension| {
+                let mut values = [0.0; LANES];
+                let line = &lines[dimension / QUAD];
+                for ((value, codes), &tag) in values.iter_mut().zip(line).zip(tags) {
+                    *value = decoded(tag, codes[dimension % QUAD]);
+                }
+                values
+            });
+        }
+    }
+}
+
+#[inline(always)]
+fn singles(halves: &[u16; LANES]) -> Lanes {
+    let mut values = [0.0; LANES];
+    for (value, &half) in values.iter_mut().zip(halves) {
+        *value = half::to_single(half);
+    }
+    values
+}
+
+/// A value out of its code and its place's tag: exact, as a scale has eight bits and a code seven.
+#[inline(always)]
+pub(super) fn decoded(tag: u32, code: u8) -> f32 {
+    f32::from_bits(tag & 0xffff_0000) * (f32::from(code) - f32::from(ZERO_CODE))
+}
+
+/// Blocks whose sums are made at the same time, so that none waits for another's.
+const BLOCKS_TOGETHER: usize = 4;
+
+/// Each sum is in the order of the dimensions; nothing is fused: the same bits on every machine.
+#[inline(always)]
+fn sums_of_blocks<B: Copy>(
+    embedding: &[f32],
+    list: &[u32],
+    sums: &mut [Lanes],
+    block: impl Fn(u32) -> B,
+    line: impl Fn(B, usize) -> Lanes,
+) {
+    let add = |sums: &mut Lanes, wanted: f32, values: Lanes| {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += wanted * value;
+        }
+    };
+    let (lists, rest) = list.as_chunks::<BLOCKS_TOGETHER>();
+    let (to_lists, to_rest) = sums.as_chunks_mut::<BLOCKS_TOGETHER>();
+    for (list, to) in lists.iter().zip(to_lists) {
+        let blocks = list.map(&block);
+        let mut sums = [[0.0; LANES]; BLOCKS_TOGETHER];
+        for (dimension, &wanted) in embedding.iter().enumerate() {
+            for (sums, &block) in sums.iter_mut().zip(&blocks) {
+                add(sums, wanted, line(block, dimension));
+            }
+        }
+        *to = sums;
+    }
+    for (&number, to) in rest.iter().zip(to_rest) {
+        let block = block(number);
+        let mut sums = [0.0; LANES];
+        for (dimension, &wanted) in embedding.iter().enumerate() {
+            add(&mut sums, wanted, line(block, dimension));
+        }
+        *to = sums;
+    }
+}
+
 /// Keeps the higher one, lane by lane.
 #[inline(always)]
-pub(super) fn raise(highest: &mut Lanes, bounds: &Lanes) {
+fn raise(highest: &mut Lanes, bounds: &Lanes) {
     for (most, &bound) in highest.iter_mut().zip(bounds) {
         *most = if bound > *most { bound } else { *most };
+    }
+}
+
+/// Keeps the lower one, lane by lane, but none that no row is in.
+#[inline(always)]
+fn lower(lowest: &mut Lanes, bounds: &Lanes) {
+    for (least, &bound) in lowest.iter_mut().zip(bounds) {
+        let bound = if bound == f32::NEG_INFINITY {
+            f32::INFINITY
+        } else {
+            bound
+        };
+        *least = if bound < *least { bound } else { *least };
     }
 }
 
@@ -347,10 +609,17 @@ fn bound(query: &Query, dots: &[i32; LANES], tags: &[u32; LANES]) -> Lanes {
     bounds
 }
 
+/// Whether one of the values is at least `bound`.
+#[inline(always)]
+fn is_reached(lanes: &Lanes, bound: f32) -> bool {
+    lanes.iter().fold(false, |any, &value| any | (value >= bound))
+}
+
 mod baseline {
     use super::*;
 
     loops!();
+    common!();
 
     #[inline(always)]
     fn dots(query: &Query, codes: &[Quad]) -> [i32; LANES] {
@@ -377,6 +646,7 @@ mod avx2 {
     use super::*;
 
     loops!(#[target_feature(enable = "avx2")]);
+    common!(#[target_feature(enable = "avx2")]);
 
     /// Places whose four codes fit into one register as 16-bit numbers.
     const FOUR: usize = 4;
@@ -412,14 +682,17 @@ mod avx2 {
 #[cfg(target_arch = "x86_64")]
 mod vnni {
     use std::arch::x86_64::{
-        __m512, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_add_ps,
-        _mm512_and_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32,
-        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_cmp_ps_mask, _mm512_mask_mov_ps, _mm512_max_ps,
-        _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32,
+        __m512, __m512i, _CMP_GE_OQ, _CMP_GT_OQ, _CMP_LT_OQ, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32,
+        _mm512_add_ps, _mm512_and_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_ps,
+        _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_cmp_ps_mask,
+        _mm512_mask_min_ps, _mm512_mask_mov_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_reduce_max_ps,
+        _mm512_reduce_min_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32,
         _mm512_storeu_ps, _mm512_sub_epi32, _mm512_test_epi32_mask,
     };
 
     use super::*;
+
+    common!(#[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]);
 
     /// Blocks that are scanned together: the query's bytes are read once for all of them, and none waits for
     /// another's sums.
@@ -481,6 +754,36 @@ mod vnni {
             let (codes, tags) = blocks.get(query.quads, block);
             store(to, bound(query, dots(query, codes), tags));
         }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    pub(super) fn fold(values: &[Lanes], together: usize, folded: &mut [Lanes]) {
+        for (values, folded) in values.chunks(together).zip(folded) {
+            let nobody = _mm512_set1_ps(f32::NEG_INFINITY);
+            let highest = values.iter().fold(nobody, |highest, lanes| {
+                _mm512_max_ps(load_singles(lanes), highest)
+            });
+            store(folded, highest);
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    pub(super) fn range(values: &[Lanes]) -> (f32, f32) {
+        let nobody = _mm512_set1_ps(f32::NEG_INFINITY);
+        let (mut lowest, mut highest) = (_mm512_set1_ps(f32::INFINITY), nobody);
+        for lanes in values {
+            let lanes = load_singles(lanes);
+            let is_taken = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(lanes, nobody);
+            lowest = _mm512_mask_min_ps(lowest, is_taken, lanes, lowest);
+            highest = _mm512_max_ps(lanes, highest);
+        }
+        (_mm512_reduce_min_ps(lowest), _mm512_reduce_max_ps(highest))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
+    fn is_reached(lanes: &Lanes, bound: f32) -> bool {
+        _mm512_cmp_ps_mask::<_CMP_GE_OQ>(load_singles(lanes), _mm512_set1_ps(bound)) != 0
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
@@ -635,6 +938,17 @@ mod tests {
                     let is_set = |lane: usize| mask >> lane & 1 == 1;
                     assert!((0..LANES).all(|lane| is_set(lane) == (0.0..0.02).contains(&bounds[lane])));
                 }
+                let mut folded = [[0.0; LANES]; 3];
+                instructions.fold(&bounds, 2, &mut folded);
+                let mut list = [0; 5];
+                let found = instructions.blocks_between((&bounds, &folded, 2), (0.0, 0.02), &mut list);
+                let highest = bounds.map(|bounds| bounds.into_iter().fold(f32::NEG_INFINITY, f32::max));
+                let expected = (0..5).filter(|&block| (0.0..0.02).contains(&highest[block as usize]));
+                assert!(list[..found].iter().copied().eq(expected));
+                let (low, high) = instructions.range(&bounds);
+                let taken = bounds.as_flattened().iter().filter(|bound| bound.is_finite());
+                assert_eq!(low, taken.clone().fold(f32::INFINITY, |low, &bound| low.min(bound)));
+                assert_eq!(high, taken.fold(f32::NEG_INFINITY, |high, &bound| high.max(bound)));
                 (cells.map(|cell| cell.map(f32::to_bits)), bounds.map(|bound| bound.map(f32::to_bits)), count)
             };
             let expected = run(Instructions::Baseline);

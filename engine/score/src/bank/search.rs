@@ -8,6 +8,10 @@
 //!   order      by similarity, then the newest first
 //! ```
 //!
+//! Where embeddings are kept block by block, whole blocks are compared, at the price of a place or two: all that have a
+//! place which reaches `t`; `s` is then a floor of the similarities, and no place waits to be picked out. So a bank whose
+//! rows are all alike, which bytes cannot tell apart, costs no more than one pass over what is kept.
+//!
 //! Why it is exact: `s` is reached by `count` places, so a place below `s` is none of the nearest; a place whose bound
 //! is below `s` is below `s`; every other place is compared as it is kept. How good the eight bits are decides how
 //! many places are compared, never what is found.
@@ -15,14 +19,14 @@
 //! Invariant: the outcome is that of comparing and sorting all places of the scan, whatever the machine.
 
 use super::embeddings::{Candidate, Embeddings};
-use super::kernel::{Blocks, Instructions, LANES, Lanes, Query, raise};
+use super::kernel::{Blocks, Instructions, LANES, Lanes, Query};
 
 /// Blocks in a group at most: what is scanned again for one place that might be near.
 const GROUP_MAX: usize = 16;
 
-/// Up to twice so many blocks, each is a group of its own, and its cell the bounds of its places. With more, groups
-/// double, up to [`GROUP_MAX`].
-const GROUPS_MIN: usize = 1024;
+/// Up to twice so many blocks, and wherever embeddings are kept block by block, each is a group of its own, and its cell
+/// the bounds of its places. With more, groups double, up to [`GROUP_MAX`].
+pub(super) const GROUPS_MIN: usize = 1024;
 
 /// Groups that are looked through together.
 const GROUPS_TOGETHER: usize = 64;
@@ -30,8 +34,8 @@ const GROUPS_TOGETHER: usize = 64;
 /// The floor is looked for among so many cells times sixteen, or as many as are asked for.
 const FLOOR_CELLS_MIN: usize = 64;
 
-/// Halvings of the range of bounds in which the floor is looked for, at most.
-const FLOOR_STEPS: usize = 14;
+/// Halvings of the range in which the floor is looked for, at most.
+const FLOOR_STEPS: usize = 16;
 
 /// One in so many more than asked for is near enough.
 const FLOOR_NEAR: usize = 8;
@@ -45,6 +49,8 @@ pub(super) struct Sizes {
     pub(super) blocks_max: usize,
     /// Blocks of a scan of some of them at most.
     pub(super) listed_max: usize,
+    /// Whether embeddings are kept block by block.
+    pub(super) is_by_block: bool,
 }
 
 /// What a search needs besides the embeddings; none of it is state.
@@ -54,8 +60,12 @@ pub(super) struct Search {
     pub(super) instructions: Instructions,
     query: Query,
     cells: Vec<Lanes>,
-    folded: Vec<Lanes>,
+    floor: Floor,
     bounds: [Lanes; GROUP_MAX],
+    /// Blocks that were compared, and what came of it.
+    compared: Vec<u32>,
+    similarities: Vec<Lanes>,
+    similarities_floor: Floor,
     candidates: Vec<Candidate>,
 }
 
@@ -71,13 +81,17 @@ impl Search {
         let blocks = sizes.blocks_max;
         let groups = blocks.div_ceil(GROUP_MAX).max(blocks.min(2 * GROUPS_MIN));
         let groups = groups.max(sizes.listed_max);
+        let compared = if sizes.is_by_block { groups } else { 0 };
         Self {
             sizes,
             instructions: Instructions::find(),
             query: Query::new(),
             cells: Vec::with_capacity(groups),
-            folded: Vec::with_capacity(groups),
+            floor: Floor::new(groups),
             bounds: [[0.0; LANES]; GROUP_MAX],
+            compared: Vec::with_capacity(2 * compared),
+            similarities: Vec::with_capacity(compared),
+            similarities_floor: Floor::new(compared),
             candidates: Vec::with_capacity(sizes.rows_max),
         }
     }
@@ -90,7 +104,12 @@ impl Search {
         };
         self.candidates.resize(self.candidates.capacity(), nowhere);
         self.cells.resize(self.cells.capacity(), [0.0; LANES]);
-        self.folded.resize(self.folded.capacity(), [0.0; LANES]);
+        self.compared.resize(self.compared.capacity(), 0);
+        self.similarities
+            .resize(self.similarities.capacity(), [0.0; LANES]);
+        for Floor { folded, .. } in [&mut self.floor, &mut self.similarities_floor] {
+            folded.resize(folded.capacity(), [0.0; LANES]);
+        }
     }
 
     /// The `count` nearest of a scan's places, nearest first; of equal ones the higher `sequence` first. None if the
@@ -109,7 +128,90 @@ impl Search {
             return &[];
         }
         self.scan(scan);
-        let floor = self.floor(count);
+        if scan.embeddings.is_by_block() {
+            self.compare_blocks(scan, embedding, count);
+        } else {
+            self.compare_places(scan, embedding, count);
+        }
+        self.order(count, sequence);
+        &self.candidates[..count]
+    }
+
+    /// Has the nearest candidates stand first, in order.
+    fn order(&mut self, count: usize, sequence: impl Fn(u32) -> u64) {
+        let newest_first = |a: &Candidate, b: &Candidate| sequence(b.place).cmp(&sequence(a.place));
+        if self.candidates.len() > 2 * count {
+            let order = |a: &Candidate, b: &Candidate| rank(a).cmp(&rank(b)).then_with(|| newest_first(a, b));
+            self.candidates.select_nth_unstable_by(count - 1, order);
+            self.candidates.truncate(count);
+        }
+        // By the number alone at first, which needs no branch: few are equal.
+        self.candidates.sort_unstable_by_key(rank);
+        for equals in self.candidates.chunk_by_mut(|a, b| rank(a) == rank(b)) {
+            if equals.len() > 1 {
+                equals.sort_unstable_by(newest_first);
+            }
+        }
+    }
+
+    /// Leaves as candidates all places that are as similar as the nearest, and few others.
+    fn compare_blocks(&mut self, scan: &Scan<'_>, embedding: &[f32], count: usize) {
+        self.compared.clear();
+        self.similarities.clear();
+        let floor = self.floor.of(self.instructions, &self.cells, count);
+        self.compare_from(scan, embedding, floor, f32::INFINITY);
+        let similarities = &mut self.similarities_floor;
+        let mut reached = similarities.of(self.instructions, &self.similarities, count);
+        let first = self.compared.len();
+        if reached < floor {
+            self.compare_from(scan, embedding, reached, floor);
+        }
+        if self.compared.len() > first {
+            let similarities = &mut self.similarities_floor;
+            reached = reached.max(similarities.of(self.instructions, &self.similarities, count));
+        }
+        let low = reached.max(f32::MIN); // Not those that no row has.
+        let mut near = [0; GROUPS_TOGETHER];
+        let all = self.compared.chunks(GROUPS_TOGETHER);
+        for (blocks, lanes) in all.zip(self.similarities.chunks(GROUPS_TOGETHER)) {
+            self.instructions.between(lanes, low, f32::INFINITY, &mut near);
+            for ((&block, lanes), &near) in blocks.iter().zip(lanes).zip(&near) {
+                for lane in bits(near) {
+                    self.candidates.push(Candidate {
+                        place: block * LANES as u32 + lane,
+                        similarity: lanes[lane as usize],
+                    });
+                }
+            }
+        }
+    }
+
+    /// Compares the blocks whose highest bound is at least `low` and below `high`.
+    fn compare_from(&mut self, scan: &Scan<'_>, embedding: &[f32], low: f32, high: f32) {
+        let first = self.compared.len();
+        let low = low.max(f32::MIN); // Not those that no row has.
+        self.compared.resize(first + self.cells.len(), 0);
+        let list = &mut self.compared[first..];
+        let cells = (&self.cells[..], &self.floor.folded[..], self.floor.together);
+        let count = self.instructions.blocks_between(cells, (low, high), list);
+        if scan.list.is_some() {
+            let block = |index: &mut u32| *index = scan.block(*index as usize) as u32;
+            list[..count].iter_mut().for_each(block);
+        }
+        self.compared.truncate(first + count);
+        self.similarities.resize(self.compared.len(), [0.0; LANES]);
+        self.instructions.similarities(
+            embedding,
+            scan.embeddings.kept(),
+            scan.embeddings.tags(),
+            &self.compared[first..],
+            &mut self.similarities[first..],
+        );
+    }
+
+    /// Leaves as candidates all places that are as similar as the nearest.
+    fn compare_places(&mut self, scan: &Scan<'_>, embedding: &[f32], count: usize) {
+        let floor = self.floor.of(self.instructions, &self.cells, count);
         self.pick(scan, floor, f32::INFINITY);
         scan.embeddings.compare(embedding, &mut self.candidates);
         let (_, last, _) = self
@@ -123,15 +225,6 @@ impl Search {
         }
         self.candidates
             .retain(|candidate| candidate.similarity >= reached);
-        let order = |a: &Candidate, b: &Candidate| {
-            let by_similarity = b.similarity.total_cmp(&a.similarity);
-            by_similarity.then_with(|| sequence(b.place).cmp(&sequence(a.place)))
-        };
-        if self.candidates.len() > count {
-            self.candidates.select_nth_unstable_by(count - 1, order);
-        }
-        self.candidates[..count].sort_unstable_by(order);
-        &self.candidates[..count]
     }
 
     /// What the last run found.
@@ -156,50 +249,6 @@ impl Search {
         let bounds = &mut self.bounds[..blocks.tags.len()];
         self.instructions.bounds(&self.query, blocks, bounds);
         bounds
-    }
-
-    /// A bound that at least `count` places reach, and not many more.
-    fn floor(&mut self, count: usize) -> f32 {
-        let cells = self.cells.len().div_ceil(count.max(FLOOR_CELLS_MIN));
-        self.folded.clear();
-        for cells in self.cells.chunks(cells) {
-            let mut highest = [f32::NEG_INFINITY; LANES];
-            for cell in cells {
-                raise(&mut highest, cell);
-            }
-            self.folded.push(highest);
-        }
-        let (mut low, mut high) = self.range_of_folded();
-        if self.instructions.count_from(&self.folded, low) < count {
-            return f32::NEG_INFINITY;
-        }
-        for _ in 0..FLOOR_STEPS {
-            let middle = low + (high - low) / 2.0;
-            let reached = self.instructions.count_from(&self.folded, middle);
-            if reached < count {
-                high = middle;
-            } else {
-                low = middle;
-            }
-            if (count..=count + count / FLOOR_NEAR).contains(&reached) {
-                break;
-            }
-        }
-        low
-    }
-
-    /// The lowest and the highest of the folded cells, without those that no row is in.
-    fn range_of_folded(&self) -> (f32, f32) {
-        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-        for cell in &self.folded {
-            for ((low, high), &bound) in low.iter_mut().zip(&mut high).zip(cell) {
-                let is_lower = (bound < *low) & (bound > f32::NEG_INFINITY);
-                *low = if is_lower { bound } else { *low };
-                *high = if bound > *high { bound } else { *high };
-            }
-        }
-        let low = low.into_iter().fold(f32::INFINITY, f32::min);
-        (low, high.into_iter().fold(f32::NEG_INFINITY, f32::max))
     }
 
     /// Adds the places whose bound is at least `low` and below `high`.
@@ -228,16 +277,76 @@ impl Search {
     /// Adds the places of the scan's blocks from the `first` on, as many as there are masks, a bit for each lane.
     fn add(&mut self, scan: &Scan<'_>, first: usize, near: &[u16]) {
         for (block, &near) in (first..).zip(near) {
-            let mut near = near;
-            while near != 0 {
-                let place = scan.block(block) * LANES + near.trailing_zeros() as usize;
+            for lane in bits(near) {
                 self.candidates.push(Candidate {
-                    place: place as u32,
+                    place: (scan.block(block) * LANES) as u32 + lane,
                     similarity: 0.0,
                 });
-                near &= near - 1;
             }
         }
+    }
+}
+
+/// The lower, the more similar: as [`f32::total_cmp`] orders, the other way round.
+fn rank(candidate: &Candidate) -> i32 {
+    let bits = candidate.similarity.to_bits() as i32;
+    !(bits ^ ((bits >> 31) as u32 >> 1) as i32)
+}
+
+/// The places of the bits that are set, the lowest first.
+fn bits(mask: u16) -> impl Iterator<Item = u32> {
+    let mut rest = mask;
+    std::iter::from_fn(move || {
+        let lowest = (rest != 0).then(|| rest.trailing_zeros());
+        rest &= rest.wrapping_sub(1);
+        lowest
+    })
+}
+
+/// Finds a value that a number of lanes reach.
+#[derive(Debug)]
+struct Floor {
+    /// The highest of each lane of every `together` values.
+    folded: Vec<Lanes>,
+    together: usize,
+}
+
+impl Floor {
+    fn new(values: usize) -> Self {
+        Self {
+            folded: Vec::with_capacity(values),
+            together: 1,
+        }
+    }
+
+    /// A value that at least `count` lanes reach, and not many more; below everything if that is not found.
+    ///
+    /// The range is halved by how far values are from the highest, as powers: rows that lie close together differ in
+    /// the last places alone.
+    fn of(&mut self, instructions: Instructions, cells: &[Lanes], count: usize) -> f32 {
+        self.together = cells.len().div_ceil(count.max(FLOOR_CELLS_MIN)).max(1);
+        self.folded
+            .resize(cells.len().div_ceil(self.together), [0.0; LANES]);
+        instructions.fold(cells, self.together, &mut self.folded);
+        let (mut low, high) = instructions.range(&self.folded);
+        if instructions.count_from(&self.folded, low) < count {
+            return f32::NEG_INFINITY;
+        }
+        let top = high + high.abs().max(f32::MIN_POSITIVE) * f32::EPSILON;
+        let (mut near, mut far) = (top - high, top - low);
+        for _ in 0..FLOOR_STEPS {
+            let middle = (near * far).sqrt();
+            let reached = instructions.count_from(&self.folded, top - middle);
+            if reached < count {
+                near = middle;
+            } else {
+                (far, low) = (middle, top - middle);
+            }
+            if (count..=count + count / FLOOR_NEAR).contains(&reached) {
+                break;
+            }
+        }
+        low
     }
 }
 
@@ -253,7 +362,8 @@ pub(super) struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// The first `blocks` blocks.
     pub(super) fn whole(embeddings: &'a Embeddings, blocks: usize) -> Self {
-        let group = (blocks / GROUPS_MIN).clamp(1, GROUP_MAX);
+        let group_max = if embeddings.is_by_block() { 1 } else { GROUP_MAX };
+        let group = (blocks / GROUPS_MIN).clamp(1, group_max);
         let quads = embeddings.quads();
         Self {
             embeddings,
