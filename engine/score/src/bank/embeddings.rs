@@ -196,17 +196,11 @@ impl Embeddings {
         kept.copy_from_slice(embedding);
         let at = self.at(place);
         match &mut self.values {
-            Values::F32(values) => {
-                for (to, value) in at.of_mut(values).zip(&*kept) {
-                    *to = *value;
-                }
-            }
-            Values::F16(values) => {
-                for (to, value) in at.of_mut(values).zip(kept.iter_mut()) {
-                    *to = half::from_single(*value);
-                    *value = half::to_single(*to);
-                }
-            }
+            Values::F32(values) => at.each_mut(values, |dimension, to| *to = kept[dimension]),
+            Values::F16(values) => at.each_mut(values, |dimension, to| {
+                *to = half::from_single(kept[dimension]);
+                kept[dimension] = half::to_single(*to);
+            }),
             Values::Int8 => {}
         }
         self.encode(place, kept);
@@ -261,14 +255,10 @@ impl Embeddings {
         let (from, to) = (others.at(place), self.at(to));
         match (&mut self.values, &others.values) {
             (Values::F32(values), Values::F32(others)) => {
-                to.of_mut(values)
-                    .zip(from.of(others))
-                    .for_each(|(to, from)| *to = *from);
+                to.each_mut(values, |dimension, to| *to = others[from.index(dimension)]);
             }
             (Values::F16(values), Values::F16(others)) => {
-                to.of_mut(values)
-                    .zip(from.of(others))
-                    .for_each(|(to, from)| *to = *from);
+                to.each_mut(values, |dimension, to| *to = others[from.index(dimension)]);
             }
             _ => {} // Eight bits: the codes are all.
         }
@@ -298,8 +288,8 @@ impl Embeddings {
         self.tags[place / LANES][place % LANES] = 0;
         let at = self.at(place);
         match &mut self.values {
-            Values::F32(values) => at.of_mut(values).for_each(|value| *value = 0.0),
-            Values::F16(values) => at.of_mut(values).for_each(|value| *value = 0),
+            Values::F32(values) => at.each_mut(values, |_, value| *value = 0.0),
+            Values::F16(values) => at.each_mut(values, |_, value| *value = 0),
             Values::Int8 => {}
         }
     }
@@ -308,16 +298,10 @@ impl Embeddings {
     pub(super) fn read(&self, place: usize, embedding: &mut [f32]) {
         let at = self.at(place);
         match &self.values {
-            Values::F32(values) => {
-                for (to, &value) in embedding.iter_mut().zip(at.of(values)) {
-                    *to = value;
-                }
-            }
-            Values::F16(values) => {
-                for (to, &half) in embedding.iter_mut().zip(at.of(values)) {
-                    *to = half::to_single(half);
-                }
-            }
+            Values::F32(values) => at.each(values, |dimension, &value| embedding[dimension] = value),
+            Values::F16(values) => at.each(values, |dimension, &half| {
+                embedding[dimension] = half::to_single(half);
+            }),
             Values::Int8 => {
                 let (tag, codes) = self.coded(place);
                 for (dimension, to) in embedding.iter_mut().enumerate() {
@@ -389,25 +373,46 @@ struct At {
 }
 
 impl At {
-    /// The values, in the order of the dimensions.
+    /// Hands out each value by its dimension. Where they stand side by side, that is one loop that knows it.
     #[inline(always)]
-    fn of<T>(self, values: &[T]) -> impl Iterator<Item = &T> {
-        values[self.first..]
-            .iter()
-            .step_by(self.step)
-            .take(self.dimensions)
+    fn each<T>(self, values: &[T], mut take: impl FnMut(usize, &T)) {
+        let values = &values[self.first..];
+        if self.step == 1 {
+            let values = values[..self.dimensions].iter().enumerate();
+            values.for_each(|(dimension, value)| take(dimension, value));
+        } else {
+            let values = values.iter().step_by(self.step).take(self.dimensions);
+            let values = values.enumerate();
+            values.for_each(|(dimension, value)| take(dimension, value));
+        }
     }
 
-    /// As [`Self::of`], to be written.
+    /// As [`Self::each`], to be written.
     #[inline(always)]
-    fn of_mut<T>(self, values: &mut [T]) -> impl Iterator<Item = &mut T> {
-        let values = values[self.first..].iter_mut();
-        values.step_by(self.step).take(self.dimensions)
+    fn each_mut<T>(self, values: &mut [T], mut put: impl FnMut(usize, &mut T)) {
+        let values = &mut values[self.first..];
+        if self.step == 1 {
+            let values = values[..self.dimensions].iter_mut().enumerate();
+            values.for_each(|(dimension, value)| put(dimension, value));
+        } else {
+            let values = values.iter_mut().step_by(self.step).take(self.dimensions);
+            let values = values.enumerate();
+            values.for_each(|(dimension, value)| put(dimension, value));
+        }
+    }
+
+    /// The value of a dimension.
+    #[inline(always)]
+    fn index(self, dimension: usize) -> usize {
+        self.first + dimension * self.step
     }
 
     fn copy_within<T: Copy>(self, values: &mut [T], to: Self) {
+        if self.step == 1 {
+            return values.copy_within(self.first..self.first + self.dimensions, to.first);
+        }
         for dimension in 0..self.dimensions {
-            values[to.first + dimension * to.step] = values[self.first + dimension * self.step];
+            values[to.index(dimension)] = values[self.index(dimension)];
         }
     }
 }

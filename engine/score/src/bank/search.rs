@@ -37,6 +37,9 @@ const FLOOR_CELLS_MIN: usize = 64;
 /// Halvings of the range in which the floor is looked for, at most.
 const FLOOR_STEPS: usize = 16;
 
+/// A range that reaches so many times as far as it begins is not halved but quartered: most is in the far part.
+const WIDE: f32 = 64.0;
+
 /// One in so many more than asked for is near enough.
 const FLOOR_NEAR: usize = 8;
 
@@ -335,7 +338,12 @@ impl Floor {
         let top = high + high.abs().max(f32::MIN_POSITIVE) * f32::EPSILON;
         let (mut near, mut far) = (top - high, top - low);
         for _ in 0..FLOOR_STEPS {
-            let middle = (near * far).sqrt();
+            let mean = (near * far).sqrt();
+            let middle = if far > WIDE * near {
+                (mean * far).sqrt()
+            } else {
+                mean
+            };
             let reached = instructions.count_from(&self.folded, top - middle);
             if reached < count {
                 near = middle;
