@@ -417,24 +417,9 @@ macro_rules! loops {
         }
 
         $(#[$features])*
-        pub(super) fn count_from(values: &[Lanes], bound: f32) -> usize {
-            let mut counts = [0_u32; LANES];
-            for lanes in values {
-                for (count, &value) in counts.iter_mut().zip(lanes) {
-                    *count += u32::from(value >= bound);
-                }
-            }
-            counts.iter().sum::<u32>() as usize
-        }
-
-        $(#[$features])*
         pub(super) fn between(values: &[Lanes], low: f32, high: f32, masks: &mut [u16]) {
             for (lanes, mask) in values.iter().zip(masks) {
-                let mut bits = [0_u16; LANES];
-                for (lane, (bit, &value)) in bits.iter_mut().zip(lanes).enumerate() {
-                    *bit = u16::from((value >= low) & (value < high)) << lane;
-                }
-                *mask = bits.iter().fold(0, |mask, bit| mask | bit);
+                *mask = mask_from(lanes, low) & !mask_from(lanes, high);
             }
         }
     };
@@ -451,13 +436,13 @@ macro_rules! common {
         ) -> usize {
             let mut count = 0;
             for ((index, values), folded) in values.chunks(together).enumerate().zip(folded) {
-                if !is_reached(folded, low) {
+                if mask_from(folded, low) == 0 {
                     continue;
                 }
                 for (block, lanes) in values.iter().enumerate() {
                     // Written in any case: where the next one goes decides, not a branch that nobody foresees.
                     list[count] = (index * together + block) as u32;
-                    count += usize::from(is_reached(lanes, low) & !is_reached(lanes, high));
+                    count += usize::from((mask_from(lanes, low) != 0) & (mask_from(lanes, high) == 0));
                 }
             }
             count
@@ -609,17 +594,31 @@ fn bound(query: &Query, dots: &[i32; LANES], tags: &[u32; LANES]) -> Lanes {
     bounds
 }
 
-/// Whether one of the values is at least `bound`.
-#[inline(always)]
-fn is_reached(lanes: &Lanes, bound: f32) -> bool {
-    lanes.iter().fold(false, |any, &value| any | (value >= bound))
-}
-
 mod baseline {
     use super::*;
 
     loops!();
     common!();
+
+    pub(super) fn count_from(values: &[Lanes], bound: f32) -> usize {
+        let mut counts = [0_u32; LANES];
+        for lanes in values {
+            for (count, &value) in counts.iter_mut().zip(lanes) {
+                *count += u32::from(value >= bound);
+            }
+        }
+        counts.iter().sum::<u32>() as usize
+    }
+
+    /// Which values are at least `bound`, a bit for each lane.
+    #[inline(always)]
+    fn mask_from(lanes: &Lanes, bound: f32) -> u16 {
+        let mut bits = [0_u16; LANES];
+        for (lane, (bit, &value)) in bits.iter_mut().zip(lanes).enumerate() {
+            *bit = u16::from(value >= bound) << lane;
+        }
+        bits.iter().fold(0, |mask, bit| mask | bit)
+    }
 
     #[inline(always)]
     fn dots(query: &Query, codes: &[Quad]) -> [i32; LANES] {
@@ -638,15 +637,60 @@ mod baseline {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m128i, _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtepu8_epi16, _mm256_hadd_epi32,
-        _mm256_madd_epi16, _mm256_permute4x64_epi64, _mm256_set1_epi64x, _mm256_setzero_si256,
-        _mm256_storeu_si256,
+        __m128i, __m256, _CMP_GE_OQ, _mm_loadu_si128, _mm256_add_epi32, _mm256_castps_si256, _mm256_cmp_ps,
+        _mm256_cvtepu8_epi16, _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_movemask_ps,
+        _mm256_permute4x64_epi64, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256,
+        _mm256_storeu_si256, _mm256_sub_epi32,
     };
 
     use super::*;
 
     loops!(#[target_feature(enable = "avx2")]);
     common!(#[target_feature(enable = "avx2")]);
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn count_from(values: &[Lanes], bound: f32) -> usize {
+        let bound = _mm256_set1_ps(bound);
+        let (mut counts, mut others) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+        for lanes in values {
+            let (low, high) = halves(lanes);
+            // All bits of a lane that is reached are set: -1.
+            counts = _mm256_sub_epi32(
+                counts,
+                _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(low, bound)),
+            );
+            others = _mm256_sub_epi32(
+                others,
+                _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(high, bound)),
+            );
+        }
+        let mut sums = [0_i32; 8];
+        // SAFETY: `sums` is 32 bytes, and the store asks for no alignment.
+        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), _mm256_add_epi32(counts, others)) }
+        sums.iter().sum::<i32>() as usize
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn halves(lanes: &Lanes) -> (__m256, __m256) {
+        let (low, high) = lanes.split_at(LANES / 2);
+        // SAFETY: `low` is 32 bytes, and the load asks for no alignment.
+        let low = unsafe { _mm256_loadu_ps(low.as_ptr()) };
+        // SAFETY: `high` is 32 bytes, and the load asks for no alignment.
+        let high = unsafe { _mm256_loadu_ps(high.as_ptr()) };
+        (low, high)
+    }
+
+    /// Which values are at least `bound`, a bit for each lane.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn mask_from(lanes: &Lanes, bound: f32) -> u16 {
+        let bound = _mm256_set1_ps(bound);
+        let (low, high) = halves(lanes);
+        let low = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(low, bound));
+        let high = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(high, bound));
+        (high << 8 | low) as u16
+    }
 
     /// Places whose four codes fit into one register as 16-bit numbers.
     const FOUR: usize = 4;
@@ -780,10 +824,11 @@ mod vnni {
         (_mm512_reduce_min_ps(lowest), _mm512_reduce_max_ps(highest))
     }
 
+    /// Which values are at least `bound`, a bit for each lane.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
-    fn is_reached(lanes: &Lanes, bound: f32) -> bool {
-        _mm512_cmp_ps_mask::<_CMP_GE_OQ>(load_singles(lanes), _mm512_set1_ps(bound)) != 0
+    fn mask_from(lanes: &Lanes, bound: f32) -> u16 {
+        _mm512_cmp_ps_mask::<_CMP_GE_OQ>(load_singles(lanes), _mm512_set1_ps(bound))
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
