@@ -664,9 +664,10 @@ mod avx2 {
                 _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(high, bound)),
             );
         }
+        let counts = _mm256_add_epi32(counts, others);
         let mut sums = [0_i32; 8];
         // SAFETY: `sums` is 32 bytes, and the store asks for no alignment.
-        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), _mm256_add_epi32(counts, others)) }
+        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), counts) }
         sums.iter().sum::<i32>() as usize
     }
 
