@@ -6,7 +6,7 @@
 use pinion_replay::import::time::format_time;
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::decision_flag;
-use pinion_schemas::wire::{Action, DecisionHot, FrameHeader, Lane, RejectHot, RejectReason};
+use pinion_schemas::wire::{Action, Decision, FrameHeader, Lane, RejectHot, RejectReason};
 use pinion_strategies_api::reasons;
 use serde::Serialize;
 
@@ -48,6 +48,8 @@ pub struct ShownDecision {
     value: i64,
     quantity: i64,
     reasons: Vec<String>,
+    /// Beside the reasons; 0 of one that is no feature. Unit: standard deviations.
+    deviations: Vec<f64>,
     event_ns: i64,
     ingest_ns: i64,
     scored_ns: i64,
@@ -92,7 +94,8 @@ pub fn heading() -> String {
 
 impl ShownDecision {
     /// Out of a frame; `features` are the names of the slots that its reasons may speak of.
-    pub fn of(hot: &DecisionHot, features: &[String]) -> Self {
+    pub fn of(decision: &Decision<'_>, features: &[String]) -> Self {
+        let hot = decision.hot();
         let reason_count = usize::from(hot.reason_count()).min(hot.reasons().len());
         Self {
             kind: "decision",
@@ -108,6 +111,9 @@ impl ShownDecision {
                 .iter()
                 .take(reason_count)
                 .map(|code| reason_name(code, features))
+                .collect(),
+            deviations: (0..reason_count)
+                .map(|index| deviation(decision, index))
                 .collect(),
             event_ns: hot.event_ns(),
             ingest_ns: hot.ingest_ns(),
@@ -129,8 +135,16 @@ impl ShownDecision {
         }
     }
 
-    /// One line for people. Time inside is from ingest to publish, in microseconds.
+    /// One line for people. Time inside is from ingest to publish, in microseconds; behind a reason stands by how many
+    /// standard deviations it is off.
     pub fn text(&self) -> String {
+        let reasons = self.reasons.iter().zip(&self.deviations);
+        let reasons: Vec<String> = reasons
+            .map(|(reason, &deviation)| match deviation {
+                0.0 => reason.clone(),
+                _ => format!("{reason}{deviation:+.1}"),
+            })
+            .collect();
         let inside_us = (self.published_ns - self.ingest_ns) as f64 / 1e3;
         let line = format!(
             "{:<30} {:<8} {:>10} {:<8} {:>6.3} {inside_us:>9.1} {:<24} {}",
@@ -140,7 +154,7 @@ impl ShownDecision {
             self.action,
             self.score,
             self.subject,
-            self.reasons.join(" "),
+            reasons.join(" "),
         );
         line.trim_end().to_owned()
     }
@@ -181,6 +195,13 @@ impl ShownReject {
             self.frame_len,
         )
     }
+}
+
+fn deviation(decision: &Decision<'_>, index: usize) -> f64 {
+    let deviations = decision.deviations();
+    deviations.map_or(0.0, |deviations| {
+        f64::from(deviations.hundredths().get(index)) / 100.0
+    })
 }
 
 fn sender(header: &FrameHeader) -> Sender {

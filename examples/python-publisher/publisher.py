@@ -72,7 +72,8 @@ def read_frame(frame):
     """A decision or a reject as a dictionary."""
     kind = frame[4:8]
     if kind == b"PNDC":
-        hot = wire.Decision.GetRootAs(frame, 0).Hot()
+        decision = wire.Decision.GetRootAs(frame, 0)
+        hot, deviations = decision.Hot(), decision.Deviations()
         subject = wire.Id()
         hot.Subject(subject)
         return {
@@ -80,6 +81,9 @@ def read_frame(frame):
             "publisher": hot.InputPublisherId(), "input_sequence": hot.InputSequence(),
             "subject": text_of(subject), "score": round(hot.Score(), 6),
             "reasons": [hot.Reasons(index) for index in range(hot.ReasonCount())],
+            "deviations": deviations and [
+                deviations.Hundredths(index) / 100 for index in range(hot.ReasonCount())
+            ],
             "event_ns": hot.EventNs(), "ingest_ns": hot.IngestNs(), "scored_ns": hot.ScoredNs(),
             "decided_ns": hot.DecidedNs(), "published_ns": hot.PublishedNs(),
         }

@@ -202,10 +202,11 @@ fn in_words(record: &DecisionRecord) -> String {
 }
 
 /// Every field of the core with its value as text; equal bytes give equal text and different bytes different text.
-fn fields(record: &DecisionRecord) -> [(&'static str, String); 20] {
+fn fields(record: &DecisionRecord) -> [(&'static str, String); 21] {
     let hash = |hash: u64| format!("{hash:016x}");
     let score = format!("{} ({:08x})", record.score, record.score.to_bits());
     let reasons = record.reasons.map(|reason| reason.to_string()).join(" ");
+    let deviations = record.deviations.map(|hundredths| hundredths.to_string());
     [
         ("sequence", record.sequence.to_string()),
         ("input_session", record.input_session.to_string()),
@@ -226,6 +227,7 @@ fn fields(record: &DecisionRecord) -> [(&'static str, String); 20] {
         ("reserved", hex(&record.reserved)),
         ("subject", record.subject.0.escape_ascii().to_string()),
         ("instrument", record.instrument.to_string()),
+        ("deviations", deviations.join(" ")),
         ("reserved_2", hex(&record.reserved_2)),
     ]
 }

@@ -246,8 +246,9 @@ pub struct Score {
     pub reserved: [u8; 5],
     /// Reason codes of the model: 1 + index of the feature.
     pub reasons: [u16; REASONS_MAX],
-    /// Zero.
-    pub reserved_2: [u64; 2],
+    /// How far each of these features is from what it was in the entity's earlier payments, or without such from its
+    /// mean in training. Unit: hundredths of a standard deviation; saturates.
+    pub deviations: [i16; REASONS_MAX],
     /// Bank row of each neighbour, nearest first.
     pub neighbour_rows: [u32; NEIGHBOURS_MAX],
     /// Cosine similarity of each, -1..=1.
@@ -351,8 +352,10 @@ pub struct DecisionRecord {
     pub subject: Id,
     /// Market: dense instrument, else [`crate::ids::DENSE_ID_NONE`].
     pub instrument: u32,
+    /// Beside `reasons`: see [`Score::deviations`]; 0 where a reason is no feature.
+    pub deviations: [i16; REASONS_MAX],
     /// Zero.
-    pub reserved_2: [u8; 48],
+    pub reserved_2: [u8; 32],
     /// End of the core: time of acceptance.
     pub ingest_ns: i64,
     /// The score, or the state of the book, was known.

@@ -276,6 +276,7 @@ fn golden_decision() {
         strategy_hash: 0xB2,
         config_hash: 0xC3,
         reasons: [3, 1, 4, 0, 0, 0, 0, 0],
+        deviations: [812, -205, 199, 0, 0, 0, 0, 0],
         input_publisher_id: 7,
         score: 0.875,
         lane: Lane::Payment.0,
@@ -301,6 +302,15 @@ fn golden_decision() {
         (Action::Decline, 1)
     );
     assert_eq!(decision.hot().published_ns(), EVENT_NS + 4);
+    let deviations = decision.deviations().unwrap();
+    assert!(deviations.hundredths().iter().eq(record.deviations));
+
+    // Engines before the field was added.
+    let before = bytes_of(&fs::read_to_string(golden("decision_without_deviations")).unwrap());
+    let Ok(Frame::Decision(former)) = wire::read(&before, &Limits::default()) else {
+        panic!()
+    };
+    assert_eq!((former.hot(), former.deviations()), (decision.hot(), None));
 }
 
 #[test]

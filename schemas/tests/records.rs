@@ -26,7 +26,7 @@ fn journaled_records_stand_where_they_stood() {
     check!(DecisionRecord: 256, sequence: 0, input_session: 8, input_sequence: 16, event_ns: 24, value: 32,
         quantity: 40, model_hash: 48, strategy_hash: 56, config_hash: 64, reasons: 72, input_publisher_id: 88,
         score: 92, lane: 96, action: 97, reason_count: 98, flags: 99, reserved: 100, subject: 104, instrument: 140,
-        reserved_2: 144, ingest_ns: 192, scored_ns: 200, decided_ns: 208, published_ns: 216, input_index: 224,
+        deviations: 144, reserved_2: 160, ingest_ns: 192, scored_ns: 200, decided_ns: 208, published_ns: 216, input_index: 224,
         run_flags: 232, reserved_3: 233);
     assert_eq!(DECISION_CORE_LEN, 192);
 }
@@ -42,7 +42,7 @@ fn ring_records_stand_where_they_stood() {
         verdict: 109, detail: 110, fresh: 111, outcome: 112, reserved: 113, transaction_id: 128, reserved_2: 164);
     check!(FeatureRecord: 448, payment: 0, features: 192);
     check!(Score: 128, model_hash: 0, scored_ns: 8, score: 16, fraud_share: 20, neighbour_count: 24,
-        reason_count: 25, flags: 26, reserved: 27, reasons: 32, reserved_2: 48, neighbour_rows: 64,
+        reason_count: 25, flags: 26, reserved: 27, reasons: 32, deviations: 48, neighbour_rows: 64,
         similarities: 96);
     check!(ScoredRecord: 576, payment: 0, score: 192, features: 320);
     check!(TopOfBook: 64, bid_price: 0, bid_quantity: 8, ask_price: 16, ask_quantity: 24, last_price: 32,

@@ -51,6 +51,8 @@ proptest! {
         prop_assert_eq!(bytes.len(), encode::decision_len());
         let Frame::Decision(decision) = wire::read(bytes, &Limits::default()).unwrap() else { panic!() };
         check_decision(decision.hot(), &record, published_ns, instrument)?;
+        let deviations = decision.deviations().unwrap();
+        prop_assert!(deviations.hundredths().iter().eq(record.deviations));
         prop_assert_eq!(header_of(decision.hot().header()), (stamp, record.event_ns));
     }
 

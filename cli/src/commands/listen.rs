@@ -190,7 +190,7 @@ impl Viewer {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match read(bytes, &Limits::default()) {
             Ok(Frame::Decision(decision)) => {
-                let shown = ShownDecision::of(decision.hot(), &self.features);
+                let shown = ShownDecision::of(&decision, &self.features);
                 self.take_decision(&shown)
             }
             Ok(Frame::Reject(reject)) => self.take_reject(&ShownReject::of(reject.hot())),

@@ -55,6 +55,8 @@ pub(crate) struct Subject {
     /// What the event's features were read by; `None` on the market lane, which has none.
     pub(crate) feature_set_hash: Option<u64>,
     pub(crate) scored_ns: i64,
+    /// The model's reasons with their deviations; 0: none.
+    pub(crate) reasons: ([u16; REASONS_MAX], [i16; REASONS_MAX]),
 }
 
 impl Host {
@@ -150,6 +152,7 @@ impl Host {
             flags: unscored | by_fallback,
             subject: subject.name,
             instrument: subject.instrument,
+            deviations: codes.map(|code| subject.deviation(code)),
             ingest_ns: origin.ingest_ns,
             scored_ns: subject.scored_ns,
             decided_ns: now_ns.max(subject.scored_ns),
@@ -171,6 +174,7 @@ impl Subject {
             model_hash: score.model_hash,
             feature_set_hash: Some(payment.feature_set_hash),
             scored_ns: score.scored_ns,
+            reasons: (score.reasons, score.deviations),
         }
     }
 
@@ -183,7 +187,15 @@ impl Subject {
             model_hash: 0,
             feature_set_hash: None,
             scored_ns: booked_ns,
+            reasons: Default::default(),
         }
+    }
+
+    /// How far the feature with this code is from usual, if it is a reason of the model.
+    fn deviation(&self, code: u16) -> i16 {
+        let (codes, deviations) = &self.reasons;
+        let place = codes.iter().position(|&known| known == code && known != 0);
+        place.map_or(0, |place| deviations[place])
     }
 }
 

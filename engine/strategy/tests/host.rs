@@ -10,12 +10,13 @@ use pinion_strategy::{
     MarketStrategyAgent, PaymentStrategyAgent, StrategyConfig, config_hash_under, strategy_hash,
 };
 
-/// Panics at some amounts, gives NaN at another, and an action of its own choice below zero.
+/// Panics at some amounts, gives NaN at another, reasons at a third, and an action of its own choice below zero.
 struct Moody;
 
 const PANIC_AT: i64 = 666;
 const WORSE_PANIC_AT: i64 = 667;
 const NAN_AT: i64 = 777;
+const REASONS_AT: i64 = 888;
 
 /// A panic's payload that panics once more when it is dropped.
 struct Grudge;
@@ -44,6 +45,11 @@ impl PaymentStrategy for Moody {
         assert_ne!(payment.payment.amount_minor, PANIC_AT, "moody");
         if payment.payment.amount_minor == WORSE_PANIC_AT {
             std::panic::panic_any(Grudge);
+        }
+        if payment.payment.amount_minor == REASONS_AT {
+            answer.add_reason(reasons::SCORE_HIGH);
+            answer.add_reasons(&payment.score.reasons[1..3]);
+            answer.add_reason(40);
         }
         answer.action = match payment.payment.amount_minor {
             amount @ ..=-1 => Action((-1 - amount) as u8),
@@ -104,6 +110,18 @@ impl Bench {
             "{name}"
         );
     }
+}
+
+#[test]
+fn deviations_stand_beside_the_models_reasons_and_no_other() {
+    let mut payment = kit::payment(0.1, REASONS_AT);
+    payment.score.reasons = [9, 7, 8, 0, 0, 0, 0, 0];
+    payment.score.deviations = [100, -812, i16::MAX, 0, 0, 0, 0, 0];
+    payment.score.reason_count = 3;
+    let decision = bench().decide(&payment);
+    assert_eq!(decision.reason_count, 4);
+    assert_eq!(decision.reasons[..5], [reasons::SCORE_HIGH, 7, 8, 40, 0]);
+    assert_eq!(decision.deviations, [0, -812, i16::MAX, 0, 0, 0, 0, 0]);
 }
 
 #[test]

@@ -1247,6 +1247,49 @@ def CreateDecisionHot(builder, header_publisherSession, header_publisherSequence
     return builder.Offset()
 
 
+# How far the features that are reasons are from usual.
+class Deviations(object):
+    __slots__ = ['_tab']
+
+    @classmethod
+    def SizeOf(cls):
+        return 16
+
+    # Deviations
+    def Init(self, buf, pos):
+        self._tab = flatbuffers.table.Table(buf, pos)
+
+    # Of each of `reasons` that is a feature, from what it was in the entity's earlier payments, or where too few of them
+    # are known from its mean in training; 0 of the others. Unit: hundredths of a standard deviation; saturates.
+    # Deviations
+    def Hundredths(self, j = None):
+        if j is None:
+            return [self._tab.Get(flatbuffers.number_types.Int16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(0 + i * 2)) for i in range(self.HundredthsLength())]
+        elif j >= 0 and j < self.HundredthsLength():
+            return self._tab.Get(flatbuffers.number_types.Int16Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(0 + j * 2))
+        else:
+            return None
+
+    # Deviations
+    def HundredthsAsNumpy(self):
+        return self._tab.GetArrayAsNumpy(flatbuffers.number_types.Int16Flags, self._tab.Pos + 0, self.HundredthsLength())
+
+    # Deviations
+    def HundredthsLength(self):
+        return 8
+
+    # Deviations
+    def HundredthsIsNone(self):
+        return False
+
+
+def CreateDeviations(builder, hundredths):
+    builder.Prep(2, 16)
+    for _idx0 in range(8 , 0, -1):
+        builder.PrependInt16(hundredths[_idx0-1])
+    return builder.Offset()
+
+
 # Frame PNDC.
 class Decision(object):
     __slots__ = ['_tab']
@@ -1266,7 +1309,7 @@ class Decision(object):
     def Init(self, buf, pos):
         self._tab = flatbuffers.table.Table(buf, pos)
 
-    # All there is.
+    # What was decided on what, and why.
     # Decision
     def Hot(self):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(4))
@@ -1277,11 +1320,25 @@ class Decision(object):
             return obj
         return None
 
+    # Beside `reasons`. Absent in frames of engines before it was added.
+    # Decision
+    def Deviations(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            x = o + self._tab.Pos
+            obj = Deviations()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
 def DecisionStart(builder):
-    builder.StartObject(1)
+    builder.StartObject(2)
 
 def DecisionAddHot(builder, hot):
     builder.PrependStructSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(hot), 0)
+
+def DecisionAddDeviations(builder, deviations):
+    builder.PrependStructSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(deviations), 0)
 
 def DecisionEnd(builder):
     return builder.EndObject()

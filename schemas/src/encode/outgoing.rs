@@ -1,8 +1,9 @@
 //! Decisions and rejects: frames of fixed length, so that they can be written in place into the bus.
 //!
 //! ```text
-//!   0        4        8             16       20     24          24 + hot struct
-//!   │ root   │ PNDC   │ pad, vtable ╎ (6 B)  │ back │ hot struct │
+//!   0        4        8              16       20     24
+//!   │ root   │ PNRJ   │ pad, vtable (6 B)     │ back │ hot struct │
+//!   │ root   │ PNDC   │ pad, vtable (8 B)     │ back │ hot struct │ deviations │
 //!   └────────────── template, constant ──────────────┘   patched
 //! ```
 //!
@@ -13,20 +14,24 @@ use std::mem::size_of;
 use super::{Stamp, header};
 use crate::ids::Id;
 use crate::records::{DecisionRecord, RejectRecord};
-use crate::wire::{Action, DecisionHot, FrameHeader, Lane, RejectHot, RejectReason};
+use crate::wire::{Action, DecisionHot, Deviations, FrameHeader, Lane, RejectHot, RejectReason};
 
 /// What stands before the hot struct. Unit: bytes.
 const TEMPLATE_LEN: usize = 24;
 
+/// Where the table is. Unit: bytes.
+const TABLE: usize = 20;
+
 /// The length of every decision's frame. Unit: bytes.
-pub const DECISION_LEN: usize = TEMPLATE_LEN + size_of::<DecisionHot>();
+pub const DECISION_LEN: usize = TEMPLATE_LEN + size_of::<DecisionHot>() + size_of::<Deviations>();
 
 /// The length of every reject's frame. Unit: bytes.
 pub const REJECT_LEN: usize = TEMPLATE_LEN + size_of::<RejectHot>();
 
-const DECISION_TEMPLATE: [u8; TEMPLATE_LEN] = template(*b"PNDC", size_of::<DecisionHot>());
+const DECISION_TEMPLATE: [u8; TEMPLATE_LEN] =
+    template(*b"PNDC", [size_of::<DecisionHot>(), size_of::<Deviations>()]);
 
-const REJECT_TEMPLATE: [u8; TEMPLATE_LEN] = template(*b"PNRJ", size_of::<RejectHot>());
+const REJECT_TEMPLATE: [u8; TEMPLATE_LEN] = template(*b"PNRJ", [size_of::<RejectHot>()]);
 
 /// The length of every decision's frame: what to claim from the bus. Unit: bytes.
 #[must_use]
@@ -82,7 +87,10 @@ pub fn fill_decision(
         record.flags | record.run_flags,
         &subject.into(),
     );
-    fill(out, &DECISION_TEMPLATE, &hot.0);
+    let deviations = Deviations::new(&record.deviations);
+    let (frame, beside) = out.split_at_mut(TEMPLATE_LEN + hot.0.len());
+    fill(frame, &DECISION_TEMPLATE, &hot.0);
+    beside.copy_from_slice(&deviations.0);
 }
 
 /// Writes the frame of a reject into `out`, which is [`REJECT_LEN`] long.
@@ -114,24 +122,31 @@ fn fill(out: &mut [u8], template: &[u8; TEMPLATE_LEN], hot: &[u8]) {
     rest.copy_from_slice(hot);
 }
 
-/// Prefix, vtable of one field and the table's distance to it.
-const fn template(identifier: [u8; 4], hot_len: usize) -> [u8; TEMPLATE_LEN] {
-    let table_len = (size_of::<i32>() + hot_len) as u8;
+/// Prefix, vtable of structs that stand one behind the other, and the table's distance to it.
+const fn template<const FIELDS: usize>(identifier: [u8; 4], lens: [usize; FIELDS]) -> [u8; TEMPLATE_LEN] {
     let mut template = [0; TEMPLATE_LEN];
-    template[0] = 20; // where the table is
+    template[0] = TABLE as u8;
     let mut index = 0;
     while index < identifier.len() {
         template[4 + index] = identifier[index];
         index += 1;
     }
-    template[14] = 6; // the vtable's length
-    template[16] = table_len;
-    template[18] = 4; // `hot` stands behind the distance
-    template[20] = 6; // from the table back to the vtable
+    let vtable_len = size_of::<u16>() * (2 + FIELDS);
+    let vtable = TABLE - vtable_len;
+    template[vtable] = vtable_len as u8;
+    let mut table_len = size_of::<i32>();
+    let mut field = 0;
+    while field < FIELDS {
+        template[vtable + size_of::<u16>() * (2 + field)] = table_len as u8;
+        table_len += lens[field];
+        field += 1;
+    }
+    template[vtable + size_of::<u16>()] = table_len as u8;
+    template[TABLE] = vtable_len as u8; // back to the vtable
     template
 }
 
-const _: () = assert!(size_of::<i32>() + size_of::<DecisionHot>() <= u8::MAX as usize);
+const _: () = assert!(DECISION_LEN - TABLE <= u8::MAX as usize);
 
 #[cfg(test)]
 mod tests {
@@ -146,13 +161,22 @@ mod tests {
         fill_decision(
             &mut out,
             &Stamp::default(),
-            &DecisionRecord::default(),
+            &DecisionRecord {
+                deviations: [1, 2, 3, 4, 5, 6, 7, 8],
+                ..DecisionRecord::default()
+            },
             0,
             Id::NONE,
         );
-        let hot = DecisionHot(*out.last_chunk().unwrap());
+        let deviations = Deviations(*out.last_chunk().unwrap());
+        assert_eq!(deviations.hundredths().get(7), 8);
+        let hot = DecisionHot(*out[..out.len() - deviations.0.len()].last_chunk().unwrap());
         let mut builder = FlatBufferBuilder::new();
-        let root = wire::Decision::create(&mut builder, &wire::DecisionArgs { hot: Some(&hot) });
+        let fields = wire::DecisionArgs {
+            hot: Some(&hot),
+            deviations: Some(&deviations),
+        };
+        let root = wire::Decision::create(&mut builder, &fields);
         builder.finish(root, Some(FileKind::Decision.identifier()));
         assert_eq!(builder.finished_data(), out);
     }

@@ -4031,6 +4031,90 @@ impl<'a> DecisionHot {
 
 }
 
+/// How far the features that are reasons are from usual.
+// struct Deviations, aligned to 2
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Deviations(pub [u8; 16]);
+impl Default for Deviations { 
+  fn default() -> Self { 
+    Self([0; 16])
+  }
+}
+impl ::core::fmt::Debug for Deviations {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+    f.debug_struct("Deviations")
+      .field("hundredths", &self.hundredths())
+      .finish()
+  }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Deviations {}
+impl<'a> ::flatbuffers::Follow<'a> for Deviations {
+  type Inner = &'a Deviations;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { <&'a Deviations>::follow(buf, loc) }
+  }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Deviations {
+  type Inner = &'a Deviations;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    unsafe { ::flatbuffers::follow_cast_ref::<Deviations>(buf, loc) }
+  }
+}
+impl<'b> ::flatbuffers::Push for Deviations {
+    type Output = Deviations;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe { ::core::slice::from_raw_parts(self as *const Deviations as *const u8, <Self as ::flatbuffers::Push>::size()) };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(2)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Deviations {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.in_buffer::<Self>(pos)
+  }
+}
+
+impl<'a> Deviations {
+  #[allow(clippy::too_many_arguments)]
+  pub fn new(
+    hundredths: &[i16; 8],
+  ) -> Self {
+    let mut s = Self([0; 16]);
+    s.set_hundredths(hundredths);
+    s
+  }
+
+  /// Of each of `reasons` that is a feature, from what it was in the entity's earlier payments, or where too few of them
+  /// are known from its mean in training; 0 of the others. Unit: hundredths of a standard deviation; saturates.
+  pub fn hundredths(&'a self) -> ::flatbuffers::Array<'a, i16, 8> {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid array in this slot
+    use ::flatbuffers::Follow;
+    unsafe { ::flatbuffers::Array::follow(&self.0, 0) }
+  }
+
+  pub fn set_hundredths(&mut self, items: &[i16; 8]) {
+    // Safety:
+    // Created from a valid Table for this object
+    // Which contains a valid array in this slot
+    unsafe { ::flatbuffers::emplace_scalar_array(&mut self.0, 0, items) };
+  }
+
+}
+
 /// A frame that was not accepted: no sequence was given to it and nothing was decided.
 ///
 /// The engine's `header.publisher_id` is its node id, and `header.event_ns` repeats `ingest_ns`.
@@ -6372,6 +6456,7 @@ impl<'a> ::flatbuffers::Follow<'a> for Decision<'a> {
 
 impl<'a> Decision<'a> {
   pub const VT_HOT: ::flatbuffers::VOffsetT = 4;
+  pub const VT_DEVIATIONS: ::flatbuffers::VOffsetT = 6;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -6383,18 +6468,27 @@ impl<'a> Decision<'a> {
     args: &'args DecisionArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Decision<'bldr>> {
     let mut builder = DecisionBuilder::new(_fbb);
+    if let Some(x) = args.deviations { builder.add_deviations(x); }
     if let Some(x) = args.hot { builder.add_hot(x); }
     builder.finish()
   }
 
 
-  /// All there is.
+  /// What was decided on what, and why.
   #[inline]
   pub fn hot(&self) -> &'a DecisionHot {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
     unsafe { self._tab.get::<DecisionHot>(Decision::VT_HOT, None).unwrap()}
+  }
+  /// Beside `reasons`. Absent in frames of engines before it was added.
+  #[inline]
+  pub fn deviations(&self) -> Option<&'a Deviations> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Deviations>(Decision::VT_DEVIATIONS, None)}
   }
 }
 
@@ -6405,18 +6499,21 @@ impl ::flatbuffers::Verifiable for Decision<'_> {
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
      .visit_field::<DecisionHot>("hot", Self::VT_HOT, true)?
+     .visit_field::<Deviations>("deviations", Self::VT_DEVIATIONS, false)?
      .finish();
     Ok(())
   }
 }
 pub struct DecisionArgs<'a> {
     pub hot: Option<&'a DecisionHot>,
+    pub deviations: Option<&'a Deviations>,
 }
 impl<'a> Default for DecisionArgs<'a> {
   #[inline]
   fn default() -> Self {
     DecisionArgs {
       hot: None, // required field
+      deviations: None,
     }
   }
 }
@@ -6429,6 +6526,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DecisionBuilder<'a, 'b, A> {
   #[inline]
   pub fn add_hot(&mut self, hot: &DecisionHot) {
     self.fbb_.push_slot_always::<&DecisionHot>(Decision::VT_HOT, hot);
+  }
+  #[inline]
+  pub fn add_deviations(&mut self, deviations: &Deviations) {
+    self.fbb_.push_slot_always::<&Deviations>(Decision::VT_DEVIATIONS, deviations);
   }
   #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DecisionBuilder<'a, 'b, A> {
@@ -6450,6 +6551,7 @@ impl ::core::fmt::Debug for Decision<'_> {
   fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
     let mut ds = f.debug_struct("Decision");
       ds.field("hot", &self.hot());
+      ds.field("deviations", &self.deviations());
       ds.finish()
   }
 }

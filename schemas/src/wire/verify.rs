@@ -21,8 +21,8 @@ use flatbuffers::{Follow, Verifiable, VerifierOptions};
 
 use super::{
     AccountUpdate, AccountUpdateHot, BookLevel, BookLevelHot, BookOrder, BookOrderHot, Decision, DecisionHot,
-    Id, Label, LabelHot, Limits, OwnFill, OwnFillHot, OwnOrder, OwnOrderHot, Quote, QuoteHot, Reject,
-    RejectHot, Trade, TradeHot, Transaction, TransactionHot,
+    Deviations, Id, Label, LabelHot, Limits, OwnFill, OwnFillHot, OwnOrder, OwnOrderHot, Quote, QuoteHot,
+    Reject, RejectHot, Trade, TradeHot, Transaction, TransactionHot,
 };
 
 /// The place of `hot` in every vtable: the first field.
@@ -31,14 +31,16 @@ const HOT_SLOT: usize = 4;
 /// What each field takes in a vtable. Unit: bytes.
 const SLOT_LEN: usize = size_of::<u16>();
 
-/// What a table has, as its schema says: `hot`, then names, then at most one cold field, then names that were
-/// added later.
+/// What a table has, as its schema says: `hot`, then structs of one length, mostly names, then at most one cold field,
+/// then names that were added later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     /// The length of the hot struct. Unit: bytes.
     hot_len: usize,
-    /// Optional names that stand in the table itself.
-    name_count: usize,
+    /// The length of each of the structs behind it. Unit: bytes.
+    inline_len: usize,
+    /// How many of these, optional, stand in the table itself.
+    inline_count: usize,
     /// Whether a field follows that lies elsewhere in the frame.
     has_cold: bool,
     /// Optional names behind that field.
@@ -46,10 +48,12 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// With names behind the hot struct.
     const fn new(hot_len: usize, name_count: usize, has_cold: bool, late_name_count: usize) -> Self {
         Self {
             hot_len,
-            name_count,
+            inline_len: size_of::<Id>(),
+            inline_count: name_count,
             has_cold,
             late_name_count,
         }
@@ -81,8 +85,15 @@ shape!(OwnFill, OwnFillHot, 0, true, 0);
 shape!(Transaction, TransactionHot, 4, true, 0);
 shape!(Label, LabelHot, 0, true, 4);
 shape!(AccountUpdate, AccountUpdateHot, 0, true, 0);
-shape!(Decision, DecisionHot, 0, false, 0);
 shape!(Reject, RejectHot, 0, false, 0);
+
+impl Shaped for Decision<'_> {
+    const SHAPE: Shape = Shape {
+        inline_len: size_of::<Deviations>(),
+        inline_count: 1,
+        ..Shape::new(size_of::<DecisionHot>(), 0, false, 0)
+    };
+}
 
 /// What a check within the bounds came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,9 +149,14 @@ fn check(bytes: &[u8], shape: Shape) -> Option<Extent> {
     if table.field(HOT_SLOT)?.len() < shape.hot_len {
         return None;
     }
-    let cold_slot = HOT_SLOT + SLOT_LEN * (1 + shape.name_count);
-    check_names(table, HOT_SLOT + SLOT_LEN, shape.name_count)?;
-    check_names(table, cold_slot + SLOT_LEN, shape.late_name_count)?;
+    let inline_slot = HOT_SLOT + SLOT_LEN;
+    let cold_slot = inline_slot + SLOT_LEN * shape.inline_count;
+    check_inline(table, inline_slot, (shape.inline_count, shape.inline_len))?;
+    check_inline(
+        table,
+        cold_slot + SLOT_LEN,
+        (shape.late_name_count, size_of::<Id>()),
+    )?;
     let is_cold_present = shape.has_cold && table.offset(cold_slot) != 0;
     Some(if is_cold_present {
         Extent::WithCold
@@ -149,12 +165,13 @@ fn check(bytes: &[u8], shape: Shape) -> Option<Extent> {
     })
 }
 
-/// `None` if one of `count` names, the first of them at `slot`, is present and reaches past the frame's end.
+/// `None` if one of `count` structs of `len` bytes, the first of them at `slot`, is present and reaches past the frame's
+/// end.
 #[inline]
-fn check_names(table: Table<'_>, slot: usize, count: usize) -> Option<()> {
+fn check_inline(table: Table<'_>, slot: usize, (count, len): (usize, usize)) -> Option<()> {
     for index in 0..count {
         let slot = slot + SLOT_LEN * index;
-        if table.offset(slot) != 0 && table.field(slot)?.len() < size_of::<Id>() {
+        if table.offset(slot) != 0 && table.field(slot)?.len() < len {
             return None;
         }
     }

@@ -3,7 +3,7 @@
 //! | codes | whose |
 //! |---|---|
 //! | 0 | none |
-//! | 1 to 999 | the model: 1 + index of the feature that stands far from its mean |
+//! | 1 to 999 | the model: 1 + index of the feature that put the payment near frauds, or stands far from usual |
 //! | 1000 to 1099 | the host of strategies |
 //! | 1100 to 1199 | score-bands |
 //! | 1200 to 1299 | book-imbalance |
