@@ -19,10 +19,12 @@ use pinion_node::Config;
 use pinion_node::feature_sets::{History, HistoryError, InForce};
 use pinion_node::replica::{Replica, ReplicaError};
 use pinion_runtime::hash;
-use pinion_schemas::ids::{DENSE_ID_NONE, Id};
-use pinion_schemas::records::{DecisionRecord, FEATURES_MAX, PaymentRecord, Score, fresh, payment_kind};
+use pinion_schemas::ids::Id;
+use pinion_schemas::records::{DecisionRecord, FEATURES_MAX, PaymentRecord, Score, payment_kind};
 use pinion_schemas::wire::Lane;
 use pinion_score::Scorer;
+use pinion_score::cases::CaseEntity;
+use pinion_score::histories::Own;
 use pinion_score::scorer::NearCase;
 
 use crate::export::ExportError;
@@ -35,9 +37,6 @@ const PROGRESS_INPUTS: usize = 8192;
 
 /// Orders over which an effect is a mean.
 pub const ORDERS: u64 = 64;
-
-/// Earlier transactions from which on a customer has habits.
-pub const OWN_MIN: u64 = 5;
 
 /// Why a payment could not be explained.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +102,13 @@ pub struct Explained {
     pub cases: Vec<NearCase>,
     /// How far each feature of the model is from its mean in training. Unit: standard deviations.
     pub deviations: Vec<f32>,
-    /// What the customer's earlier transactions were like; none: there are fewer than [`OWN_MIN`].
+    /// What the entity's earlier transactions were like, as the scorer knew it; none: there are fewer than
+    /// [`pinion_score::histories::OWN_MIN`].
     pub own: Option<Own>,
+    /// Whose they are.
+    pub entity: CaseEntity,
     /// What each feature of the model adds to the share of fraud among the nearest cases, from a payment that is as usual
-    /// for the customer, or without [`Self::own`] as in training: its Shapley value, a mean over [`ORDERS`] orders in
+    /// for the entity, or without [`Self::own`] as in training: its Shapley value, a mean over [`ORDERS`] orders in
     /// which the features become this payment's. They add up to the share less that of the usual payment. Unit: share
     /// of the votes, -1..=1.
     pub effects: Vec<f32>,
@@ -114,17 +116,6 @@ pub struct Explained {
     pub model: (String, u32),
     /// The decision that was recorded; none: the engine did not live to record one.
     pub recorded: Option<DecisionRecord>,
-}
-
-/// The customer's earlier transactions.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Own {
-    /// How many.
-    pub transactions: u64,
-    /// Mean of each feature of the model.
-    pub means: Vec<f32>,
-    /// How far each feature is from that mean; none where it never changed. Unit: standard deviations.
-    pub deviations: Vec<Option<f32>>,
 }
 
 impl Explained {
@@ -157,15 +148,16 @@ pub fn explain(
         return Ok(None);
     };
     let served = served(config, &journal, payment.origin.sequence)?;
-    let (mut replica, vector, habits) = replica_at(config, &journal, &served, &payment, &mut progress)?;
+    let (mut replica, vector, own) = replica_at(config, &journal, &served, &payment, &mut progress)?;
     let score = *replica.score();
     let scorer = replica.scorer_mut().expect("it knows the cases");
-    let own = habits.own(&vector[..scorer.usual().len()]);
-    let effects = effects(scorer, &vector, own.as_ref());
+    let usual = own.as_ref().map_or(scorer.usual(), |own| &own.means).to_vec();
+    let effects = effects(scorer, &vector, &usual);
     let scorer = replica.scorer().expect("it knows the cases");
     Ok(Some(Explained {
         payment,
         own,
+        entity: config.score.case_entity,
         effects,
         set: replica.set().clone(),
         vector,
@@ -206,11 +198,12 @@ fn served(config: &Config, journal: &RecordedJournal, sequence: u64) -> Result<V
     Ok(sets)
 }
 
-/// See [`Explained::effects`]. Cost: as many scores as there are features, in each order.
-fn effects(scorer: &mut Scorer, vector: &[f32; FEATURES_MAX], own: Option<&Own>) -> Vec<f32> {
-    let usual = own.map_or_else(|| scorer.usual().to_vec(), |own| own.means.clone());
+/// See [`Explained::effects`]; `usual` are the model's features of a payment that is as usual.
+///
+/// Cost: as many scores as there are features, in each order.
+pub fn effects(scorer: &mut Scorer, vector: &[f32; FEATURES_MAX], usual: &[f32]) -> Vec<f32> {
     let mut start = *vector;
-    start[..usual.len()].copy_from_slice(&usual);
+    start[..usual.len()].copy_from_slice(usual);
     let mut order: Vec<usize> = (0..usual.len()).collect();
     let mut sums = vec![0.0_f64; usual.len()];
     let mut share_of = |vector: &[f32; FEATURES_MAX]| f64::from(scorer.score(vector).fraud_share);
@@ -236,85 +229,19 @@ fn shuffle(order: &mut [usize], number: u64) {
     }
 }
 
-/// Mean and spread of the vectors of a customer's transactions, as they pass by.
-struct Habits {
-    customer: u32,
-    count: u64,
-    means: [f64; FEATURES_MAX],
-    /// Sums of squared distances from the mean.
-    squares: [f64; FEATURES_MAX],
-}
-
-impl Habits {
-    fn of(customer: u32) -> Self {
-        Self {
-            customer,
-            count: 0,
-            means: [0.0; FEATURES_MAX],
-            squares: [0.0; FEATURES_MAX],
-        }
-    }
-
-    fn note(&mut self, record: &PaymentRecord, vector: &[f32; FEATURES_MAX]) {
-        if self.customer == DENSE_ID_NONE || record.customer != self.customer {
-            return;
-        }
-        if record.fresh & fresh::CUSTOMER != 0 {
-            // The number was another customer's before.
-            *self = Self::of(self.customer);
-        }
-        if record.origin.kind != payment_kind::TRANSACTION {
-            return;
-        }
-        self.count += 1;
-        for ((mean, square), &value) in self.means.iter_mut().zip(&mut self.squares).zip(vector) {
-            let from_mean = f64::from(value) - *mean;
-            *mean += from_mean / self.count as f64;
-            *square += from_mean * (f64::from(value) - *mean);
-        }
-    }
-
-    fn own(&self, vector: &[f32]) -> Option<Own> {
-        if self.count < OWN_MIN {
-            return None;
-        }
-        let deviation = |slot: usize| {
-            let spread = (self.squares[slot] / self.count as f64).sqrt();
-            (spread > 0.0).then(|| ((f64::from(vector[slot]) - self.means[slot]) / spread) as f32)
-        };
-        Some(Own {
-            transactions: self.count,
-            means: self.means[..vector.len()]
-                .iter()
-                .map(|&mean| mean as f32)
-                .collect(),
-            deviations: (0..vector.len()).map(deviation).collect(),
-        })
-    }
-}
-
-/// A replica that has just taken the payment, the payment's vector, and what the customer's were like before.
+/// A replica that has just taken the payment, the payment's vector, and what those of its entity were like before.
 fn replica_at(
     config: &Config,
     journal: &RecordedJournal,
     served: &[InForce],
     payment: &PaymentRecord,
     progress: &mut impl FnMut(Progress),
-) -> Result<(Replica, [f32; FEATURES_MAX], Habits), ExplainError> {
+) -> Result<(Replica, [f32; FEATURES_MAX], Option<Own>), ExplainError> {
     let sequence = payment.origin.sequence;
-    let mut habits = Habits::of(payment.customer);
     let mut replica = Replica::with_cases(config, served)?;
     let mut inputs = journal.reader()?;
-    let mut vector = [0.0; FEATURES_MAX];
-    while replica.place().sequence < sequence {
-        let taken = replica.run(&mut inputs, sequence, PROGRESS_INPUTS, |record, features| {
-            if record.origin.sequence == sequence {
-                vector = *features;
-            } else {
-                habits.note(record, features);
-            }
-        })?;
-        if taken == 0 {
+    while replica.place().sequence + 1 < sequence {
+        if replica.run(&mut inputs, sequence - 1, PROGRESS_INPUTS, |_, _| ())? == 0 {
             break;
         }
         progress(Progress {
@@ -322,7 +249,14 @@ fn replica_at(
             inputs: sequence,
         });
     }
-    Ok((replica, vector, habits))
+    let scorer = replica.scorer_mut().expect("it knows the cases");
+    let own = scorer.own(payment);
+    let mut vector = [0.0; FEATURES_MAX];
+    let mut is_there = false;
+    while !is_there && replica.run(&mut inputs, sequence, 1, |_, features| vector = *features)? > 0 {
+        is_there = replica.place().sequence >= sequence;
+    }
+    Ok((replica, vector, own))
 }
 
 fn recorded(journal: &RecordedJournal, sequence: u64) -> Result<Option<DecisionRecord>, JournalError> {

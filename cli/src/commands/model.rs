@@ -3,10 +3,11 @@
 //! Invariant: what is shown was computed from the journal by the serving code; whether it is what was decided then is
 //! said beside it.
 
-use pinion_replay::explain::{Explained, OWN_MIN, Wanted, explain};
+use pinion_replay::explain::{Explained, Wanted, explain};
 use pinion_replay::import::time::format_time;
 use pinion_replay::session::Progress as Step;
 use pinion_schemas::records::{Score, decision_flag};
+use pinion_score::histories::OWN_MIN;
 use serde_json::{Value, json};
 
 use super::train;
@@ -136,16 +137,19 @@ fn recorded_words(explained: &Explained) -> String {
 /// The features that the model takes, those that add most to the fraud share first; its reasons are marked.
 fn feature_rows(explained: &Explained) -> Vec<Vec<String>> {
     let head = ["feature", "value", "effect", "from training", "from own", ""];
+    let own_deviations = own_deviations(explained);
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (slot, name) in by_effect(explained) {
-        let own = own_deviation(explained, slot).map_or_else(|| "-".to_owned(), |own| format!("{own:+.1}"));
+        let own = own_deviations
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |own| format!("{:+.1}", own[slot]));
         rows.push(vec![
             name,
             explained.vector[slot].to_string(),
             format!("{:+.3}", explained.effects[slot]),
             format!("{:+.1}", explained.deviations[slot]),
             own,
-            if is_reason(explained, slot) { "reason" } else { "" }.to_owned(),
+            reason_rank(explained, slot).map_or_else(String::new, |rank| format!("reason {rank}")),
         ]);
     }
     rows
@@ -162,36 +166,42 @@ fn by_effect(explained: &Explained) -> Vec<(usize, String)> {
     slots
 }
 
-fn own_deviation(explained: &Explained, slot: usize) -> Option<f32> {
-    explained.own.as_ref().and_then(|own| own.deviations[slot])
+fn own_deviations(explained: &Explained) -> Option<Vec<f32>> {
+    let own = explained.own.as_ref();
+    own.map(|own| own.deviations(&explained.vector))
 }
 
 fn own_words(explained: &Explained) -> String {
+    let entity = explained.entity.name();
     match &explained.own {
         Some(own) => format!(
-            "from own: in standard deviations of the customer's {} transactions before",
+            "from own: in standard deviations of the {entity}'s {} transactions before",
             own.transactions
         ),
-        None => format!("from own: the customer has fewer than {OWN_MIN} transactions before"),
+        None => format!("from own: fewer than {OWN_MIN} transactions of the {entity} are known"),
     }
 }
 
-fn is_reason(explained: &Explained, slot: usize) -> bool {
+/// Which reason of the score a feature is, from 1.
+fn reason_rank(explained: &Explained, slot: usize) -> Option<usize> {
     let count = usize::from(explained.score.reason_count);
-    explained.score.reasons[..count].contains(&(slot as u16 + 1))
+    let mut reasons = explained.score.reasons[..count].iter();
+    let place = reasons.position(|&code| usize::from(code) == slot + 1);
+    place.map(|place| place + 1)
 }
 
 fn as_json(explained: &Explained) -> Value {
     let (payment, score) = (&explained.payment, &explained.score);
     let (name, version) = &explained.model;
+    let own = own_deviations(explained);
     let features = by_effect(explained).into_iter().map(|(slot, name)| {
         json!({
             "name": name,
             "value": explained.vector[slot],
             "effect": explained.effects[slot],
             "deviations": explained.deviations[slot],
-            "own_deviations": own_deviation(explained, slot),
-            "is_reason": is_reason(explained, slot),
+            "own_deviations": own.as_ref().map(|own| own[slot]),
+            "reason": reason_rank(explained, slot),
         })
     });
     let cases = explained.cases.iter().map(|case| {
@@ -215,6 +225,7 @@ fn as_json(explained: &Explained) -> Value {
         "recorded_score": explained.recorded.as_ref().map(|recorded| recorded.score),
         "is_as_recorded": explained.is_as_recorded(),
         "cases": cases.collect::<Vec<_>>(),
+        "own_entity": explained.entity.name(),
         "own_transactions": explained.own.as_ref().map(|own| own.transactions),
         "features": features.collect::<Vec<_>>(),
     })

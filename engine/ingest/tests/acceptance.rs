@@ -755,7 +755,7 @@ fn full_table_refuses_and_leaves_no_trace() {
         ids_max: 1,
         when_full: WhenFull::Reject,
     };
-    let mut rig = Rig::new(&pinion_ingest::IngestConfig {
+    let mut rig = Rig::new(&IngestConfig {
         terminals: small,
         ..config()
     });
@@ -787,7 +787,7 @@ fn full_table_evicts_the_oldest_idle_and_says_fresh() {
         ids_max: 2,
         when_full: WhenFull::EvictOldestIdle,
     };
-    let mut rig = Rig::new(&pinion_ingest::IngestConfig {
+    let mut rig = Rig::new(&IngestConfig {
         customers: small,
         ..config()
     });
@@ -812,7 +812,7 @@ fn full_table_evicts_the_oldest_idle_and_says_fresh() {
 
 #[test]
 fn full_tables_of_instruments_and_publishers_refuse() {
-    let mut rig = Rig::new(&pinion_ingest::IngestConfig {
+    let mut rig = Rig::new(&IngestConfig {
         instruments_max: 1,
         publishers_max: 1,
         ..config()
@@ -882,7 +882,7 @@ fn full_journal_ring_holds_back_both_lanes() {
 
 #[test]
 fn good_frames_go_on_while_answers_have_no_room() {
-    let mut rig = Rig::new(&pinion_ingest::IngestConfig {
+    let mut rig = Rig::new(&IngestConfig {
         rejects_max: 2,
         ..config()
     });

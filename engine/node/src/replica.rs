@@ -251,7 +251,7 @@ impl Replica {
             self.score = Score::default();
             let findings = self.findings.as_mut();
             if let Some(finding) = findings.and_then(|findings| of(findings, record.origin.sequence)) {
-                self.score = scorer.adopt(&record, &finding);
+                self.score = scorer.adopt(&record, &served, &finding);
             } else if scores_all || record.origin.sequence == last_sequence {
                 self.score = scorer.apply(&record, &served);
             } else {

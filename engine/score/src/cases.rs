@@ -16,7 +16,7 @@
 use pinion_runtime::math::{exp, ln};
 use pinion_runtime::state::{Region, RegionMut, State};
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
-use pinion_schemas::records::PaymentRecord;
+use pinion_schemas::records::{PaymentRecord, fresh};
 use pinion_schemas::wire::Verdict;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -34,7 +34,7 @@ const DUE_MAX: u32 = 4;
 /// Nanoseconds of a second.
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// Whose cases are limited together.
+/// Whose cases are limited together, and by whose history reasons are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CaseEntity {
@@ -54,8 +54,33 @@ pub enum CaseEntity {
 }
 
 impl CaseEntity {
+    /// As it is written in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Terminal => "terminal",
+            Self::Card => "card",
+            Self::Merchant => "merchant",
+            Self::Device => "device",
+            Self::Account => "account",
+        }
+    }
+
+    /// Whether its dense number was given with this event: what is known under it is of another entity.
+    pub(crate) fn is_fresh(self, payment: &PaymentRecord) -> bool {
+        let bit = match self {
+            Self::Customer => fresh::CUSTOMER,
+            Self::Terminal => fresh::TERMINAL,
+            Self::Card => fresh::CARD,
+            Self::Merchant => fresh::MERCHANT,
+            Self::Device => fresh::DEVICE,
+            Self::Account => fresh::ACCOUNT,
+        };
+        payment.fresh & bit != 0
+    }
+
     /// The entity of a payment; 0: none.
-    fn of(self, payment: &PaymentRecord) -> u64 {
+    pub(crate) fn of(self, payment: &PaymentRecord) -> u64 {
         let dense = match self {
             Self::Customer => payment.customer,
             Self::Terminal => payment.terminal,

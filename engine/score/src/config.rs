@@ -46,9 +46,13 @@ pub struct ScoreConfig {
     /// back. score.waiting_max must hold the transactions of that time. 0: only a label says so, and where there are
     /// labels of frauds alone, the bank fills with frauds. Unit: seconds. 0 to 31536000.
     pub genuine_after_s: u64,
-    /// Whose cases score.bank.entity_rows_max limits together: "customer", "terminal", "card", "merchant", "device"
-    /// or "account".
+    /// Whose cases score.bank.entity_rows_max limits together, and whose earlier payments reasons compare with:
+    /// "customer", "terminal", "card", "merchant", "device" or "account".
     pub case_entity: CaseEntity,
+    /// Entities whose earlier payments are known; one more, and of a few the one seen longest ago makes room. Sizes the
+    /// table once at start: 16 bytes each, and 8 per feature of the model. 0: reasons compare with training alone.
+    /// 0 to 1048576.
+    pub histories_max: u32,
     /// The cases that scores are made of.
     pub bank: BankConfig,
 }
@@ -64,6 +68,7 @@ impl Default for ScoreConfig {
             waiting_max: 65_536,
             genuine_after_s: 7 * DAY_S,
             case_entity: CaseEntity::default(),
+            histories_max: 65_536,
             bank: BankConfig::default(),
         }
     }
@@ -106,6 +111,7 @@ impl ScoreConfig {
         let limits = [
             ("score.batch_wait_us", self.batch_wait_us.into(), 1_000_000),
             ("score.waiting_max", self.waiting_max.into(), ROWS_MAX.into()),
+            ("score.histories_max", self.histories_max.into(), ROWS_MAX.into()),
             ("score.genuine_after_s", self.genuine_after_s, 365 * DAY_S),
         ];
         for (key, got, max) in limits {
@@ -155,6 +161,10 @@ mod tests {
         check(
             |config| config.waiting_max = ROWS_MAX + 1,
             "score.waiting_max is 1048577, expected 0 to 1048576",
+        );
+        check(
+            |config| config.histories_max = ROWS_MAX + 1,
+            "score.histories_max is 1048577, expected 0 to 1048576",
         );
         check(
             |config| config.genuine_after_s = 365 * DAY_S + 1,

@@ -16,10 +16,10 @@ pub enum Encoder {
     /// ONNX Runtime.
     Onnx(Box<OnnxEncoder>),
     /// Own loops.
-    Native(NativeEncoder),
+    Native(Box<NativeEncoder>),
     /// Own loops that fail as a library would, wherever a row's first feature is above the limit.
     #[cfg(test)]
-    Failing(NativeEncoder, f32),
+    Failing(Box<NativeEncoder>, f32),
 }
 
 /// The encoder could not run: the event is scored as degraded.
@@ -33,7 +33,7 @@ impl Encoder {
     /// Whatever is wrong with the model's files or the library.
     pub fn load(config: &ScoreConfig, model: &ModelFolder) -> Result<Self, ScoreError> {
         match config.backend {
-            Backend::Native => Ok(Self::Native(NativeEncoder::load(model)?)),
+            Backend::Native => Ok(Self::Native(Box::new(NativeEncoder::load(model)?))),
             Backend::Onnx => {
                 let manifest = &model.manifest.encoder;
                 let bytes = model.read(&manifest.file, &manifest.sha256)?;

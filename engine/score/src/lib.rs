@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Start at [`agent`]; [`scorer`] holds the way from a vector to a score; [`cases`] how a label makes a case; [`bank`] the
-//! cases; [`manifest`] describes a model's folder; [`library`] finds and checks the inference library.
+//! cases; [`histories`] what each entity's payments were like, which reasons compare with; [`manifest`] describes a model's folder; [`library`] finds and checks the inference library.
 //!
 //! Invariant: a score is a function of the vector, the model and the cases that are in the bank, and each event is
 //! encoded by itself, so it is the same bits in whichever batch the event lands.
@@ -29,6 +29,8 @@ pub mod manifest;
 pub mod native;
 pub mod onnx;
 
+pub mod histories;
+mod reasons;
 mod waiting;
 
 pub use agent::ScoreAgent;

@@ -156,7 +156,7 @@ pub struct Thresholds {
     pub false_alarm_cost: f64,
 }
 
-/// What is usual of each feature in training: those far from it are a score's reasons.
+/// What is usual of each feature in training: what reasons compare with where an entity has no history.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reasons {

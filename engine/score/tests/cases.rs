@@ -5,7 +5,7 @@ use std::path::Path;
 use pinion_runtime::state::{State, digest};
 use pinion_schemas::ids::{DENSE_ID_NONE, Id};
 use pinion_schemas::records::{
-    FEATURES_MAX, FeatureRecord, PaymentRecord, Score, decision_flag, payment_kind,
+    FEATURES_MAX, FeatureRecord, PaymentRecord, Score, decision_flag, fresh, payment_kind,
 };
 use pinion_schemas::wire::Verdict;
 use pinion_score::cases::LabelTally;
@@ -25,6 +25,7 @@ fn config() -> ScoreConfig {
         model: shipped().display().to_string(),
         backend: Backend::Native,
         waiting_max: 64,
+        histories_max: 8,
         genuine_after_s: 0,
         ..ScoreConfig::default()
     }
@@ -44,6 +45,12 @@ fn payment(kind: u8, number: u32) -> PaymentRecord {
         transaction_id: id(number),
         customer: number % 7,
         terminal: DENSE_ID_NONE,
+        // Now and then the customer's number was another's before.
+        fresh: if number.is_multiple_of(17) {
+            fresh::CUSTOMER
+        } else {
+            0
+        },
         ..PaymentRecord::default()
     };
     payment.origin.kind = kind;
@@ -463,6 +470,27 @@ proptest! {
         for record in after.iter().copied().map(sound_record) {
             third.follow(&record.payment, &record.features);
         }
+        // The fourth goes by what a fifth, that takes batches, found.
+        let [mut fourth, mut fifth] = [(); 2].map(|()| load(&config));
+        for other in [&mut fourth, &mut fifth] {
+            other.clear();
+            for (from, to) in first.regions().into_iter().zip(other.regions_mut()) {
+                to.bytes.copy_from_slice(from.bytes);
+            }
+        }
+        let records: Vec<FeatureRecord> = after.iter().copied().map(record).collect();
+        for batch in records.chunks(7) {
+            fifth.apply_all(batch, |_, _| ());
+            let mut findings = fifth.findings(batch);
+            for record in batch {
+                if record.payment.origin.kind == payment_kind::TRANSACTION {
+                    fourth.adopt(&record.payment, &record.features, &findings.next().unwrap());
+                } else {
+                    fourth.follow(&record.payment, &record.features);
+                }
+            }
+        }
+        prop_assert_eq!(digest(&fourth), digest(&fifth));
         for &step in &after {
             let (one, other) = (take(&mut first, step), take(&mut second, step));
             prop_assert_eq!(one.score.to_bits(), other.score.to_bits());

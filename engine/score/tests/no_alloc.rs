@@ -22,30 +22,48 @@ fn heap_calls_of_1000_events(backend: Backend) -> u64 {
         model: model.display().to_string(),
         backend,
         waiting_max: 100,
+        histories_max: 16,
         ..ScoreConfig::default()
     };
     let (mut feed, input) = ring::<FeatureRecord>(64);
     let (output, mut drain) = ring::<ScoredRecord>(64);
     let counters = Counters::in_memory(32);
     let scorer = Scorer::load(&config, |_| Some(hash)).unwrap();
+    let usual = scorer.usual().to_vec();
     let mut agent = ScoreAgent::new(&config, scorer, input, output, &counters).unwrap();
-    count_heap_calls(|| {
+    let (mut near_fraud, mut unusual, mut others) = (0, 0, 0);
+    let heap_calls = count_heap_calls(|| {
         for sequence in 1..=1_000 {
             let mut record = FeatureRecord::default();
             record.payment.origin.sequence = sequence;
             record.payment.transaction_id.0[..4].copy_from_slice(&format_digits(sequence as u32 / 2));
             if sequence.is_multiple_of(2) {
                 record.payment.origin.kind = payment_kind::TRANSACTION;
-                record.features[0] = sequence as f32;
+                // Some customers make room for others. Payments are large, usual, or at a busy terminal.
+                record.payment.customer = (sequence as u32 / 2).wrapping_pow(2) % 37;
+                record.features[..usual.len()].copy_from_slice(&usual);
+                match sequence % 6 {
+                    0 => record.features[0] *= 9.0,
+                    2 => record.features[29] *= 5.0 + (sequence % 7) as f32,
+                    _ => {}
+                }
             } else {
                 record.payment.origin.kind = payment_kind::LABEL;
                 record.payment.verdict = 1 + (sequence % 3) as u8;
             }
             assert!(feed.try_push(&record));
             assert_eq!(agent.do_work(1), 1);
-            assert_eq!(drain.try_pop().unwrap().payment.origin.sequence, sequence);
+            let scored = drain.try_pop().unwrap();
+            assert_eq!(scored.payment.origin.sequence, sequence);
+            *match (scored.score.fraud_share >= 0.01, scored.score.reason_count > 0) {
+                (true, true) => &mut near_fraud,
+                (false, true) => &mut unusual,
+                _ => &mut others,
+            } += 1;
         }
-    })
+    });
+    assert!(near_fraud > 50 && unusual > 50, "{near_fraud} {unusual} {others}");
+    heap_calls
 }
 
 #[test]
