@@ -483,7 +483,8 @@ proptest! {
             fifth.apply_all(batch, |_, _| ());
             let mut findings = fifth.findings(batch);
             for record in batch {
-                if record.payment.origin.kind == payment_kind::TRANSACTION {
+                let origin = &record.payment.origin;
+                if origin.kind == payment_kind::TRANSACTION && origin.flags & decision_flag::SHED == 0 {
                     fourth.adopt(&record.payment, &record.features, &findings.next().unwrap());
                 } else {
                     fourth.follow(&record.payment, &record.features);
