@@ -390,6 +390,20 @@ pub enum ModelCommand {
     /// Compare champion and challengers over a journal: how they rank, how far they can be believed, what has moved.
     #[command(after_help = examples::MODEL_COMPARE)]
     Compare(ModelCompareArguments),
+    /// Bring another model up from the journal of a running engine, and put it in force; the one in force: make its
+    /// bank anew.
+    #[command(after_help = examples::MODEL_SWAP)]
+    Swap(ModelSwapArguments),
+}
+
+/// Arguments of `model swap`.
+#[derive(Debug, Args)]
+pub struct ModelSwapArguments {
+    /// The engine whose model is exchanged.
+    #[command(flatten)]
+    pub engine: EngineArguments,
+    /// Folder of the model; without it the one that score.model of the configuration names.
+    pub folder: Option<PathBuf>,
 }
 
 /// Arguments of `model train`.

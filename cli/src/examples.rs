@@ -147,6 +147,7 @@ Examples:
   pinion model explain --event 8f3a-000021 --config pinion.toml
   pinion model train --features training --out models/mine
   pinion model compare --model models/mine --config pinion.toml --out report.html
+  pinion model swap models/mine --config pinion.toml
 
 models/README.md of the source says how a model is trained and measured.";
 
@@ -167,6 +168,17 @@ Examples:
 
 The first run makes the Python environment and needs a package index. Exit codes: 0 trained, 1 the trainer refused or \
 failed, 2 no trainer, Python, packages or vectors.";
+/// `model swap`.
+pub const MODEL_SWAP: &str = "\
+Examples:
+  pinion model swap models/mine --config pinion.toml
+  pinion model swap models/fraud-v2 --dir /var/lib/pinion
+  pinion model swap                            the model that score.model names now
+
+The model in force scores until the new one has caught up, and no payment waits. What was scored by which model is noted \
+beside the journal, in models.jsonl: a restart goes on with the new one, and a replay needs the folders of both. Exit \
+codes: 0 done, 2 refused, or no engine answers.";
+
 /// `model compare`.
 pub const MODEL_COMPARE: &str = "\
 Examples:

@@ -1,8 +1,8 @@
 //! Why a payment of a journal got its score: the cases that it resembled, and what put it near them.
 //!
 //! ```text
-//!   journal ─▶ which payment? ─▶ replica, with the set that served it ─▶ vector, cases, score ─▶ Explained
-//!           └─▶ its recorded decision, if it has one ───────────────────────────────────────┘
+//!   journal ─▶ which payment? ─▶ replica, with set and model of then ─▶ vector, cases, score ─▶ Explained
+//!           └─▶ its recorded decision, if it has one ──────────────────────────────────────┘
 //! ```
 //!
 //! Invariant: names, features and cases are computed by the serving code from the journal's start, so the vector is the
@@ -17,6 +17,7 @@ use pinion_features::set::file::SetError;
 use pinion_journal::JournalError;
 use pinion_node::Config;
 use pinion_node::feature_sets::{History, HistoryError, InForce};
+use pinion_node::models::{Known, ModelLog, ModelsError, Scoring};
 use pinion_node::replica::{Replica, ReplicaError};
 use pinion_runtime::hash;
 use pinion_schemas::ids::Id;
@@ -44,9 +45,12 @@ pub enum ExplainError {
     /// The journal cannot be read, or is corrupt.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The log of the feature sets that served it cannot be read.
+    /// The log of the feature sets, or of the models, that served it cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The model that scored it cannot be used.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
     /// Its payments cannot be read.
     #[error(transparent)]
     Payments(#[from] ExportError),
@@ -64,6 +68,7 @@ impl ExplainError {
         match self {
             Self::Journal(error) => error.is_corruption(),
             Self::Payments(error) => error.is_corruption(),
+            Self::Models(error) => error.is_corruption(),
             _ => false,
         }
     }
@@ -96,7 +101,7 @@ pub struct Explained {
     pub set: Arc<FeatureSet>,
     /// Its vector; features past the set's length are 0.
     pub vector: [f32; FEATURES_MAX],
-    /// What the configured model says of it.
+    /// What the model says of it that scored it.
     pub score: Score,
     /// The nearest cases, nearest first.
     pub cases: Vec<NearCase>,
@@ -129,7 +134,8 @@ impl Explained {
     }
 }
 
-/// Explains a payment of the journal in `dir` with the model of `config`. `None`: the journal has no such
+/// Explains a payment of the journal in `dir` with the model that scored it; with that of `config` if that one never
+/// scored there. `None`: the journal has no such
 /// transaction.
 ///
 /// # Errors
@@ -148,7 +154,9 @@ pub fn explain(
         return Ok(None);
     };
     let served = served(config, &journal, payment.origin.sequence)?;
-    let (mut replica, vector, own) = replica_at(config, &journal, &served, &payment, &mut progress)?;
+    let scoring = scoring(config, &journal, payment.origin.sequence)?;
+    let known = (served.as_slice(), scoring.as_ref());
+    let (mut replica, vector, own) = replica_at(config, &journal, known, &payment, &mut progress)?;
     let score = *replica.score();
     let scorer = replica.scorer_mut().expect("it knows the cases");
     let usual = own.as_ref().map_or(scorer.usual(), |own| &own.means).to_vec();
@@ -198,6 +206,28 @@ fn served(config: &Config, journal: &RecordedJournal, sequence: u64) -> Result<V
     Ok(sets)
 }
 
+/// The model that scored the payment, if the configured one is among those that scored the journal; else none: the
+/// configured one is tried.
+fn scoring(
+    config: &Config,
+    journal: &RecordedJournal,
+    sequence: u64,
+) -> Result<Option<(Config, Scoring)>, ExplainError> {
+    let Some(log) = ModelLog::of_journal(journal.dir())? else {
+        return Ok(None);
+    };
+    let configured = Known::find(&config.score.model).map_err(ModelsError::from)?;
+    if !log.knows(configured.hash) {
+        return Ok(None);
+    }
+    let scorings = log.recorded(journal.survey().end_position)?;
+    let later = scorings.iter().map(|scoring| scoring.sequence);
+    let last = later.filter(|&behind| behind >= sequence).min();
+    let scoring = scorings.into_iter().rfind(|scoring| scoring.sequence < sequence);
+    let with_config = |scoring: Scoring| Ok((scoring.config(config, last)?, scoring));
+    scoring.map(with_config).transpose()
+}
+
 /// See [`Explained::effects`]; `usual` are the model's features of a payment that is as usual.
 ///
 /// Cost: as many scores as there are features, in each order.
@@ -233,12 +263,19 @@ fn shuffle(order: &mut [usize], number: u64) {
 fn replica_at(
     config: &Config,
     journal: &RecordedJournal,
-    served: &[InForce],
+    (served, scoring): (&[InForce], Option<&(Config, Scoring)>),
     payment: &PaymentRecord,
     progress: &mut impl FnMut(Progress),
 ) -> Result<(Replica, [f32; FEATURES_MAX], Option<Own>), ExplainError> {
     let sequence = payment.origin.sequence;
-    let mut replica = Replica::with_cases(config, served)?;
+    let mut replica = match scoring {
+        Some((config, scoring)) => {
+            let mut replica = Replica::with_cases(config, served)?;
+            replica.set_scoring(scoring);
+            replica
+        }
+        None => Replica::with_cases(config, served)?,
+    };
     let mut inputs = journal.reader()?;
     while replica.place().sequence + 1 < sequence {
         if replica.run(&mut inputs, sequence - 1, PROGRESS_INPUTS, |_, _| ())? == 0 {

@@ -19,6 +19,8 @@ use pinion_features::set::canonical;
 use pinion_journal::JournalError;
 use pinion_node::bus::InProcess;
 use pinion_node::feature_sets::InForce;
+use pinion_node::models::{Known, Lane, ModelLog, ModelsError, Scoring};
+use pinion_node::pipeline::Recorded;
 use pinion_node::{Accounts, Config, History, HistoryError, Pipeline};
 use pinion_publish::WhenUnheard;
 use pinion_runtime::agent::StartError;
@@ -41,9 +43,12 @@ pub enum ReplayError {
     /// The journal cannot be read, or is corrupt.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The log of the feature sets that served it cannot be read.
+    /// The log of the feature sets, or of the models, that served it cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// A model that scored it cannot be used.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
     /// There is nothing to run.
     #[error("{}: 0 inputs, expected a journal with at least 1", dir.display())]
     NoInputs {
@@ -68,7 +73,11 @@ pub enum ReplayError {
 impl ReplayError {
     /// Whether stored data is corrupt, as opposed to the replay not being able to run.
     pub fn is_corruption(&self) -> bool {
-        matches!(self, Self::Journal(error) if error.is_corruption())
+        match self {
+            Self::Journal(error) => error.is_corruption(),
+            Self::Models(error) => error.is_corruption(),
+            _ => false,
+        }
     }
 }
 
@@ -146,9 +155,9 @@ impl Session {
         config.publish.when_unheard = WhenUnheard::Drop;
         let (clock, virtual_clock) = Clock::manual(survey.first_stamp_ns);
         let bus = InProcess(InProcessBus::new());
-        let recorded = (Some(journal.reader()?), sets_in_force(&config, journal)?);
+        let recorded = Some(recorded(&config, journal)?);
         let pipeline =
-            Pipeline::with_sets(&config, bus, &clock, recorded, Vec::new()).map_err(ReplayError::Start)?;
+            Pipeline::over(&config, bus, &clock, recorded, Vec::new()).map_err(ReplayError::Start)?;
         let watch = Watch::new(&pipeline);
         Ok(Self {
             pipeline,
@@ -223,6 +232,31 @@ impl Session {
         self.clock.set(stamp_ns);
         outcome.map(|()| work + taken)
     }
+}
+
+/// The journal with what served it.
+fn recorded(config: &Config, journal: &RecordedJournal) -> Result<Recorded, ReplayError> {
+    let sets = sets_in_force(config, journal)?;
+    Ok(Recorded {
+        inputs: journal.reader()?,
+        models: models(config, journal, &sets)?,
+        sets,
+    })
+}
+
+/// The models that scored the journal, if the configured one is among them and the configured set served it; else none:
+/// the configured one is tried.
+fn models(config: &Config, journal: &RecordedJournal, sets: &[InForce]) -> Result<Lane, ReplayError> {
+    let Some(log) = ModelLog::of_journal(journal.dir())?.filter(|_| !sets.is_empty()) else {
+        return Ok(Lane::default());
+    };
+    let configured = Known::find(&config.score.model).map_err(ModelsError::from)?;
+    let scorings = log.recorded(journal.survey().end_position)?;
+    let scored = |scoring: &Scoring| scoring.model.hash == configured.hash;
+    if scorings.len() < 2 || !scorings.iter().any(scored) {
+        return Ok(Lane::default());
+    }
+    Ok(Lane::prepare(config, (sets, &scorings), || journal.reader())?)
 }
 
 /// The sets that served the journal, if the configured one is among them; else none: the configured one is tried.

@@ -92,6 +92,8 @@ pub mod decision_flag {
     pub const DEGRADED: u8 = 2;
     /// Not scored, because those before it left no time for it; never without [`DEGRADED`].
     pub const SHED: u8 = 4;
+    /// Scored after an odd number of exchanges of the model or its bank: says where in the lane one took place.
+    pub const EXCHANGED: u8 = 8;
 }
 
 /// Where an event came from, when, and its place in its lane. The first line of every record.

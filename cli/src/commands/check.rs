@@ -14,6 +14,7 @@ use pinion_journal::Gate;
 use pinion_node::bus::InProcess;
 use pinion_node::challengers;
 use pinion_node::feature_sets::InForce;
+use pinion_node::models::Lane;
 use pinion_node::topology::{self, Stage, Surroundings, Topology};
 use pinion_node::{Config, launch};
 use pinion_publish::Resume;
@@ -340,6 +341,8 @@ fn stages_on_trial(config: &Config, set: &FeatureSet) -> std::io::Result<Topolog
         set: Arc::new(set.clone()),
         sets: Vec::new(),
         features: None,
+        models: Lane::default(),
+        scores: None,
         resume: Resume::default(),
         findings: None,
         progress: None,

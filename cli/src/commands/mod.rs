@@ -13,6 +13,7 @@ pub mod lab;
 pub mod listen;
 pub mod model;
 pub mod model_compare;
+pub mod model_swap;
 pub mod publish;
 pub mod replay;
 pub mod run;

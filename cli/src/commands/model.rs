@@ -1,4 +1,5 @@
-//! `pinion model`: what the fraud model says of a payment, and why; `train` is in [`super::train`].
+//! `pinion model`: what the fraud model says of a payment, and why; `train` is in [`super::train`], `swap` in
+//! [`super::model_swap`].
 //!
 //! Invariant: what is shown was computed from the journal by the serving code; whether it is what was decided then is
 //! said beside it.
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::train;
 use crate::args::{ModelCommand, ModelExplainArguments, Output};
-use crate::commands::model_compare;
+use crate::commands::{model_compare, model_swap};
 use crate::configuration;
 use crate::exit::{Ended, Failure};
 use crate::frames::hash_text;
@@ -28,6 +29,7 @@ pub fn run(command: &ModelCommand, output: Output) -> Result<Ended, Failure> {
         ModelCommand::Explain(arguments) => explain_payment(arguments, output),
         ModelCommand::Train(arguments) => train::train(arguments),
         ModelCommand::Compare(arguments) => model_compare::run(arguments, output),
+        ModelCommand::Swap(arguments) => model_swap::run(arguments, output),
     }
 }
 

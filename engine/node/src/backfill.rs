@@ -38,28 +38,28 @@ use crate::replica::{Followed, Follower, Replica, Since, copy_into_fresh, featur
 use crate::snapshotter::Snapshotting;
 
 /// How much lower than the engine's other threads it stands: `nice`.
-const NICENESS: i32 = 19;
+pub(crate) const NICENESS: i32 = 19;
 
 /// Inputs taken between two looks around.
-const INPUTS_MAX: usize = 64;
+pub(crate) const INPUTS_MAX: usize = 64;
 
 /// Payments behind the engine that count as nearly there.
-const NEAR: u64 = 8192;
+pub(crate) const NEAR: u64 = 8192;
 
 /// Records that the agent is left to drain.
 const LEFT_MAX: usize = 64;
 
 /// Attempts before it is given up.
-const ATTEMPTS_MAX: u32 = 64;
+pub(crate) const ATTEMPTS_MAX: u32 = 64;
 
 /// How long it sleeps when it waits for the engine.
-const PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const PAUSE: Duration = Duration::from_millis(1);
 
 /// Looks for the ring that comes back after a swap, a pause apart.
-const RING_LOOKS: u32 = 100;
+pub(crate) const RING_LOOKS: u32 = 100;
 
 /// How long the agent may take to answer a command.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// Time between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -82,11 +82,21 @@ pub(crate) struct Ended {
 
 /// What the thread and its owner tell each other.
 #[derive(Default)]
-struct Flags {
+pub(crate) struct Flags {
     /// The engine stops.
-    is_cancelled: AtomicBool,
-    /// From here on the former set may be out of force.
-    is_swapping: AtomicBool,
+    pub(crate) is_cancelled: AtomicBool,
+    /// From here on what was before may be out of force.
+    pub(crate) is_swapping: AtomicBool,
+}
+
+impl Flags {
+    /// Refuses to go on when the engine stops.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.is_cancelled.load(Ordering::Acquire) {
+            return Err("the engine stops".to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl Backfill {
@@ -128,12 +138,7 @@ impl Backfill {
             exchange,
             copies_max: setting.copies_max,
             flags: flags.clone(),
-            teller: Teller {
-                reply: reply.clone(),
-                told: None,
-                done: counters.counter("backfill.done"),
-                of: counters.counter("backfill.of"),
-            },
+            teller: Teller::new("backfill", counters, reply),
             retries: counters.counter("backfill.retries"),
             pace: Pace::GENTLE,
             started: Instant::now(),
@@ -234,7 +239,7 @@ fn check_model(config: &Config, set: &FeatureSet, former: &FeatureSet) -> Result
 }
 
 /// Tells how far it is, not too often.
-struct Teller {
+pub(crate) struct Teller {
     reply: Reply,
     told: Option<(Instant, &'static str)>,
     done: Counter,
@@ -242,7 +247,17 @@ struct Teller {
 }
 
 impl Teller {
-    fn tell(&mut self, phase: &'static str, done: u64, of: u64) {
+    /// One that answers `reply`, and shows it in the counters of `what`.
+    pub(crate) fn new(what: &str, counters: &Counters, reply: &Reply) -> Self {
+        Self {
+            reply: reply.clone(),
+            told: None,
+            done: counters.counter(&format!("{what}.done")),
+            of: counters.counter(&format!("{what}.of")),
+        }
+    }
+
+    pub(crate) fn tell(&mut self, phase: &'static str, done: u64, of: u64) {
         let is_due = |(told, last): (Instant, &str)| last != phase || told.elapsed() >= PROGRESS_INTERVAL;
         if !self.told.is_none_or(is_due) {
             return;
@@ -250,7 +265,7 @@ impl Teller {
         self.told = Some((Instant::now(), phase));
         self.done.set(done);
         self.of.set(of.max(done));
-        // Whoever asked may be gone; the set is put in force all the same.
+        // Whoever asked may be gone; what was asked for is put in force all the same.
         self.reply.send(Response::Progress(Progress {
             phase: phase.to_owned(),
             done,
@@ -418,7 +433,7 @@ impl Work {
     /// Takes the journal up to shortly before its end.
     fn read_journal(&mut self, replica: &mut Replica, inputs: &mut Reader) -> Result<(), String> {
         loop {
-            self.check()?;
+            self.flags.check()?;
             inputs.set_end(self.followed.end());
             let taken = replica
                 .run(inputs, u64::MAX, INPUTS_MAX, |_, _| ())
@@ -503,7 +518,7 @@ impl Work {
         inputs: &mut Reader,
         store: &mut Store,
     ) -> Result<(), String> {
-        self.check()?;
+        self.flags.check()?;
         inputs.set_end(self.followed.end());
         let taken = replica.run(inputs, u64::MAX, INPUTS_MAX, |record, _| store.apply(record));
         // Payments that this configuration does not accept have a sequence, too.
@@ -572,20 +587,13 @@ impl Work {
     fn decided(&self) -> u64 {
         DecisionMark::from_words(self.followed.progress.get()).sequence
     }
-
-    fn check(&self) -> Result<(), String> {
-        if self.flags.is_cancelled.load(Ordering::Acquire) {
-            return Err("the engine stops".to_owned());
-        }
-        Ok(())
-    }
 }
 
 /// Unit: ns since the Unix epoch.
-fn now_ns() -> i64 {
+pub(crate) fn now_ns() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
-fn text(error: impl ToString) -> String {
+pub(crate) fn text(error: impl ToString) -> String {
     error.to_string()
 }

@@ -20,7 +20,8 @@ use pinion_schemas::hash::DecisionHash;
 use crate::config::Config;
 use crate::feature_sets::InForce;
 use crate::launch::NodeError;
-use crate::replica::{Place, Replica};
+use crate::models::Scoring;
+use crate::replica::{Place, Replica, ScoringPlace};
 
 /// Version of what the bytes of the payment lane's regions mean. To be raised with every change of that.
 pub const SCHEMA: u32 = 3;
@@ -69,14 +70,14 @@ pub(crate) struct Begun {
     pub(crate) restored: Option<Restored>,
 }
 
-/// A replica from the newest checkpoint that can be used, or one that knows nothing; of the last of `sets`, which is in
-/// force, behind those that served before.
+/// A replica from the newest checkpoint that can be used, or one that knows nothing; of the last of `sets` and of the
+/// model `scoring`, which are in force, behind those that served before.
 ///
 /// # Errors
 /// The configuration of the replica is refused, or the journal's first segment cannot be read.
 pub(crate) fn begin(
     config: &Config,
-    sets: &[InForce],
+    (sets, scoring): (&[InForce], &Scoring),
     recovery: &Recovery,
     probe: &Probe,
 ) -> Result<Begun, NodeError> {
@@ -84,7 +85,9 @@ pub(crate) fn begin(
     let fresh = || {
         // Cases are kept for checkpoints alone.
         if section.enabled {
-            return Ok::<_, NodeError>(Replica::with_cases(config, sets)?);
+            let mut replica = Replica::with_cases(config, sets)?;
+            replica.set_scoring(scoring);
+            return Ok::<_, NodeError>(replica);
         }
         let in_force = sets.last().expect("one set is in force");
         let mut replica = Replica::new(config, in_force.set.clone())?;
@@ -167,8 +170,8 @@ pub(crate) fn identity(config: &Config, replica: &Replica, journal: u64) -> Iden
 }
 
 /// First eight bytes of the BLAKE3 hash of what decides which regions there are and what their bytes mean: the
-/// sections `ingest`, `features` and `score` without what cannot change a record, a vector or a case, the model, the
-/// regions themselves, and what of the journal does not count.
+/// sections `ingest`, `features` and `score` without what cannot change a record, a vector or a case, the model and
+/// how it came to be in force, the regions themselves, and what of the journal does not count.
 fn layout_hash(config: &Config, replica: &Replica) -> u64 {
     let mut text = config.payment_state_text();
     if let Some(scorer) = replica.scorer() {
@@ -180,6 +183,13 @@ fn layout_hash(config: &Config, replica: &Replica) -> u64 {
             region.name,
             region.index,
             region.bytes.len()
+        ));
+    }
+    let scoring = replica.scoring();
+    if scoring != ScoringPlace::default() {
+        let (sequence, clustered) = (scoring.sequence, scoring.clustered_behind);
+        text.push_str(&format!(
+            "scores behind {sequence}, clustered behind {clustered:?}\n"
         ));
     }
     if let Some(since) = replica.since() {

@@ -13,55 +13,27 @@
 //!
 //! Invariant: journal and log together say what every vector was computed from; no checkpoint knows more.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pinion_features::set::canonical;
 use pinion_features::{FeatureSet, Former, Formers, Since};
-use pinion_journal::{JournalError, Reader};
-use pinion_runtime::hash;
+use pinion_journal::Reader;
 use pinion_schemas::records::DecisionRecord;
 use pinion_schemas::wire::Lane;
-use pinion_score::manifest::{ModelFolder, locate};
 use pinion_strategy::config_hash_under;
 use serde::{Deserialize, Serialize};
 use zerocopy::FromBytes as _;
 
 use crate::config::Config;
+use crate::models::{Reads, all_can_read};
+use crate::notes::{self, hex};
 use crate::replica::{ReplicaError, feature_store};
+
+pub use crate::notes::HistoryError;
 
 /// The file's name, in the journal's folder.
 pub const FILE_NAME: &str = "feature-sets.jsonl";
-
-/// The log cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// The operating system refused.
-    #[error("{}: could not {action}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// Its answer.
-        source: io::Error,
-    },
-    /// A line that is not the last is no record, or its set cannot be read.
-    #[error("{}:{line}: {found}, expected a record as the engine writes it", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Counts from 1.
-        line: usize,
-        /// What is wrong.
-        found: String,
-    },
-    /// The journal's decisions cannot be read.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
 
 /// What became of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,14 +72,6 @@ pub struct Change {
     pub written_ns: i64,
     /// The file of the set.
     pub text: String,
-}
-
-/// A line of the file.
-#[derive(Serialize, Deserialize)]
-struct Line {
-    change: Change,
-    /// First eight bytes of the BLAKE3 hash of `change` in JSON, as 16 hexadecimal digits.
-    checksum: String,
 }
 
 impl Change {
@@ -171,21 +135,21 @@ impl InForce {
 }
 
 /// The stores of all `sets` but the last, which is in force: they give the payments that are taken again the vectors
-/// that they had. A set whose vectors the configured model could not read is left out.
+/// that they had. A set is left out whose vectors one of the models could not read that score its payments; none of
+/// `reads`: the configured one scores all.
 ///
 /// # Errors
 /// The configuration is too small for a set, or the model cannot be read.
-pub(crate) fn formers(config: &Config, sets: &[InForce]) -> Result<Formers, ReplicaError> {
-    let Some((in_force, formers)) = sets.split_last().filter(|(_, formers)| !formers.is_empty()) else {
+pub(crate) fn formers(config: &Config, sets: &[InForce], reads: &[Reads]) -> Result<Formers, ReplicaError> {
+    let Some((_, formers)) = sets.split_last().filter(|(_, formers)| !formers.is_empty()) else {
         return Ok(Formers::default());
     };
-    let folder = locate(Path::new(&config.score.model)).and_then(|folder| ModelFolder::open(&folder))?;
-    let slots = folder.manifest.features.len();
-    let read = |set: &FeatureSet| canonical::hash_of_first(set, slots);
+    let configured = [Reads::of(config, 0)?];
+    let reads = if reads.is_empty() { &configured } else { reads };
     let stores = formers
         .iter()
         .zip(&sets[1..])
-        .filter(|(former, _)| read(&former.set) == read(&in_force.set))
+        .filter(|(former, next)| all_can_read(reads, &former.set, (former.sequence, next.sequence)))
         .map(|(former, next)| {
             Ok(Former {
                 last_sequence: next.sequence,
@@ -212,7 +176,7 @@ impl History {
     /// The file cannot be read, or is damaged before its last line.
     pub fn read(dir: &Path, journal_id: u64) -> Result<Self, HistoryError> {
         let journal = hex(journal_id);
-        let (mut changes, _) = read_lines(&dir.join(FILE_NAME))?;
+        let mut changes: Vec<Change> = notes::read(&dir.join(FILE_NAME))?;
         changes.retain(|change| change.journal == journal);
         Ok(Self {
             dir: dir.to_path_buf(),
@@ -389,89 +353,9 @@ impl History {
     }
 
     fn append(&mut self, change: Change) -> Result<(), HistoryError> {
-        let path = self.dir.join(FILE_NAME);
-        let (_, len) = read_lines(&path)?;
-        append_line(&path, len, &line_of(&change)).map_err(|source| HistoryError::Io {
-            path,
-            action: "write",
-            source,
-        })?;
+        notes::append(&self.dir.join(FILE_NAME), &change)?;
         self.changes.push(change);
         Ok(())
-    }
-}
-
-fn hex(hash: u64) -> String {
-    format!("{hash:016x}")
-}
-
-fn checksum(change: &Change) -> String {
-    let text = serde_json::to_string(change).expect("a record is made of texts and numbers");
-    hex(hash::short(text.as_bytes()))
-}
-
-fn line_of(change: &Change) -> String {
-    let line = Line {
-        change: change.clone(),
-        checksum: checksum(change),
-    };
-    serde_json::to_string(&line).expect("a record is made of texts and numbers") + "\n"
-}
-
-/// Cuts off what is torn, writes one line, and makes file and name durable.
-fn append_line(path: &Path, len: u64, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.set_len(len)?;
-    file.write_all(line.as_bytes())?;
-    file.sync_all()?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
-/// The records of a file, and the length of what is whole. A last line that is torn is left out.
-fn read_lines(path: &Path) -> Result<(Vec<Change>, u64), HistoryError> {
-    let bytes = match std::fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        bytes => bytes.map_err(|source| HistoryError::Io {
-            path: path.to_path_buf(),
-            action: "read",
-            source,
-        })?,
-    };
-    let (mut changes, mut len) = (Vec::new(), 0);
-    for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let is_last = len + line.len() == bytes.len();
-        match parse(line) {
-            Ok(change) => changes.push(change),
-            Err(_) if is_last => break,
-            Err(found) => {
-                return Err(HistoryError::Damaged {
-                    path: path.to_path_buf(),
-                    line: index + 1,
-                    found,
-                });
-            }
-        }
-        len += line.len();
-    }
-    Ok((changes, len as u64))
-}
-
-fn parse(line: &[u8]) -> Result<Change, String> {
-    let Some(line) = line.strip_suffix(b"\n") else {
-        return Err("a line without an end".to_owned());
-    };
-    let Line {
-        change,
-        checksum: found,
-    } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let expected = checksum(&change);
-    if found == expected {
-        Ok(change)
-    } else {
-        Err(format!("its checksum is {found}, of what it says {expected}"))
     }
 }
 

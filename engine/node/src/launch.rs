@@ -47,6 +47,8 @@ use crate::checkpoints::{self, Begun, Restored};
 use crate::config::Config;
 use crate::feature_sets::{self, History, HistoryError, InForce, Known};
 use crate::housekeeping::Housekeeping;
+use crate::model_swap::ModelExchange;
+use crate::models::{AtStart, Lane, ModelsError};
 use crate::replica::{Followed, Follower, ReplicaError, SharedReplica, lock};
 use crate::snapshotter::{Health, Snapshotter, Snapshotting};
 use crate::strategies;
@@ -55,7 +57,7 @@ use crate::topology::{self, Stage, Surroundings};
 /// Cells in the file of counters.
 const COUNTERS_MAX: usize = 1024;
 
-/// Commands to the feature agent that wait.
+/// Commands to the feature agent, and to the score agent, that wait.
 const COMMANDS_MAX: usize = 4;
 
 /// Payments that the features may handle while a new store is brought up to them: 6 MiB.
@@ -98,6 +100,9 @@ pub enum NodeError {
     /// The log of feature sets cannot be used.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The model in force cannot be used.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
     /// The feature set cannot be used.
     #[error("features.set: {0}")]
     FeatureSet(#[from] SetError),
@@ -168,7 +173,11 @@ pub enum NodeError {
 impl NodeError {
     /// Whether stored data is corrupt, as opposed to the engine not being able to run.
     pub fn is_corruption(&self) -> bool {
-        matches!(self, Self::Journal(error) if error.is_corruption())
+        match self {
+            Self::Journal(error) => error.is_corruption(),
+            Self::Models(error) => error.is_corruption(),
+            _ => false,
+        }
     }
 }
 
@@ -224,6 +233,8 @@ pub struct Summary {
 /// A running engine.
 pub struct Engine {
     config: Config,
+    /// Hash of the model that `score.model` named at the start; the one in force may be another.
+    configured_model: u64,
     runners: Vec<RunnerHandle>,
     driver: Option<EmbeddedDriver>,
     intake: IngestGate,
@@ -274,39 +285,47 @@ impl Engine {
         let set = Known::new(set, &text);
         let recovery = recover(&config.journal())?;
         let sets = sets_in_force(config, &set, &recovery)?;
+        let now_ns = Clock::system().now_ns();
+        let models = AtStart::of(config, (checkpoints::journal_id(config)?, &recovery), now_ns)?;
+        let config = &models.config;
         let challengers = challengers::load(config, &sets)?;
-        let begun = checkpoints::begin(config, &sets, &recovery, probe)?;
+        let begun = checkpoints::begin(config, (&sets, models.in_force()), &recovery, probe)?;
         let found = Found {
             plan,
             set,
             sets,
+            models,
             recovery,
             begun,
             challengers,
         };
-        Self::assemble(config, found, connect)
+        Self::assemble(found, connect)
     }
 
-    fn assemble<C: Connect>(config: &Config, found: Found, connect: C) -> Result<Self, NodeError> {
-        let clock = Clock::system();
-        let (counters, faults, dead_letters) = open_files(config)?;
+    fn assemble<C: Connect>(found: Found, connect: C) -> Result<Self, NodeError> {
         let Found {
             plan,
             set,
             sets,
+            models,
             recovery,
             begun,
             challengers,
         } = found;
+        let config = &models.config;
+        let clock = Clock::system();
+        let (counters, faults, dead_letters) = open_files(config)?;
         let in_force = sets.last().expect("one set is in force").clone();
         let journal = recovery.position();
         let recorded = recorded(config, &recovery)?;
         let beginning = Beginning::of(config, begun, &recovery)?;
         let mut recovered = beginning.recovered.clone();
         recovered.since = in_force.since;
+        let lane = beginning.models(&models, &sets, &recovery)?;
         let driver = start_driver(config, &plan)?;
         let (progress, seen) = latest(beginning.resume.payment.mark.words());
-        let (exchange, control) = control::channel(COMMANDS_MAX);
+        let (sets_end, features) = control::channel(COMMANDS_MAX);
+        let (models_end, scores) = control::channel(COMMANDS_MAX);
         let findings = config.checkpoint().enabled.then(|| {
             let (findings, found) = ring(FINDINGS_MAX);
             lock(&beginning.replica).set_findings(found);
@@ -318,7 +337,9 @@ impl Engine {
             begin: beginning.live(),
             set: set.set.clone(),
             sets,
-            features: Some(control),
+            features: Some(features),
+            models: lane,
+            scores: Some(scores),
             resume: beginning.resume,
             findings,
             progress: Some(progress),
@@ -337,10 +358,12 @@ impl Engine {
                 .run(|| journal_stage(config, recovery, entries, &clock, &counters, &faults))?,
         );
         note_began(config, &set, &in_force, clock.now_ns())?;
+        models.note_began(checkpoints::journal_id(config)?, clock.now_ns())?;
         stages.extend(driver_stage(config));
         let runners = spawn(config, &plan, stages, &clock, &counters)?;
         let mut engine = Self {
             config: config.clone(),
+            configured_model: models.configured(),
             runners,
             driver,
             intake: topology.intake,
@@ -354,7 +377,7 @@ impl Engine {
             counters,
             faults,
         };
-        engine.come_up((beginning, challengers), seen, exchange)?;
+        engine.come_up((beginning, challengers), seen, (sets_end, models_end))?;
         Ok(engine)
     }
 
@@ -363,7 +386,7 @@ impl Engine {
         &mut self,
         (beginning, challengers): (Beginning, Vec<Loaded>),
         progress: Seen<3>,
-        exchange: Exchange,
+        exchanges: (Exchange, ModelExchange),
     ) -> Result<(), NodeError> {
         let started = Instant::now();
         self.wait_started(started)?;
@@ -373,7 +396,7 @@ impl Engine {
             fsync: self.config.journal.fsync,
             progress,
         });
-        self.start_snapshotter(beginning, followed.clone(), exchange)?;
+        self.start_snapshotter(beginning, followed.clone(), exchanges)?;
         self.start_challengers(challengers, &followed)?;
         self.wait_recovered()?;
         self.recovered.took = started.elapsed();
@@ -389,7 +412,7 @@ impl Engine {
         &mut self,
         beginning: Beginning,
         followed: Arc<Followed>,
-        exchange: Exchange,
+        exchanges: (Exchange, ModelExchange),
     ) -> Result<(), NodeError> {
         let config = &self.config;
         let section = config.checkpoint();
@@ -413,6 +436,7 @@ impl Engine {
             housekeeping: Housekeeping::of(&self.plan),
             stop_max: Duration::from_millis(config.engine.drain_ms_max),
             journal_id,
+            configured_model: self.configured_model,
             copies_max: COPIES_MAX,
             restored_sequence: self.recovered.restored.as_ref().map(|restored| restored.sequence),
         };
@@ -423,7 +447,7 @@ impl Engine {
         let restored = self.counters.counter("checkpoint.restored");
         restored.set(setting.restored_sequence.unwrap_or_default());
         let around = (&self.clock, &self.counters);
-        let snapshotter = Snapshotter::spawn(config, follower, Some(exchange), setting, around)
+        let snapshotter = Snapshotter::spawn(config, follower, Some(exchanges), setting, around)
             .map_err(|error| file("snapshotter", &error))?;
         let admin = Server::start(&config.engine.dir, &snapshotter);
         self.admin = Some(admin.map_err(|error| file("control socket", &error))?);
@@ -642,6 +666,7 @@ struct Found {
     set: Known,
     /// The sets that served what is recorded, and last the one in force.
     sets: Vec<InForce>,
+    models: AtStart,
     recovery: Recovery,
     begun: Begun,
     challengers: Vec<Loaded>,
@@ -698,6 +723,18 @@ impl Beginning {
             .as_ref()
             .is_some_and(|restored| restored.is_live);
         is_live.then(|| self.replica.clone())
+    }
+
+    /// The models of the live lane: where it begins with the replica, the one in force alone.
+    fn models(&self, models: &AtStart, sets: &[InForce], recovery: &Recovery) -> Result<Lane, NodeError> {
+        let lane = if self.live().is_some() || models.scorings.len() == 1 {
+            Lane::default()
+        } else {
+            let dir = models.config.journal().dir;
+            let open = || Ok(Reader::open(&dir)?.until(recovery.next_position));
+            Lane::prepare(&models.config, (sets, &models.scorings), open)?
+        };
+        Ok(lane.with_parity(models.is_odd))
     }
 }
 

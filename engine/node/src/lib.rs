@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Beside the engine a [`replica`] follows the journal: the [`snapshotter`] makes [`checkpoints`] of it, [`admin`]
-//! answers from it over a socket, and [`backfill`] makes one of another feature set. [`challengers`] are replicas with
-//! other models.
+//! answers from it over a socket, [`backfill`] makes one of another feature set, and [`model_swap`] one of another model.
+//! [`challengers`] are replicas with other models.
 //!
 //! Start at [`launch`]; [`topology`] is the only place that knows the order of stages; [`pipeline`] runs the
 //! same topology on one thread by hand, for replays and the lab; [`accounts`] says what became of every event.
@@ -30,9 +30,12 @@ pub mod housekeeping;
 pub mod replica;
 
 pub mod feature_sets;
+pub mod models;
+mod notes;
 
 pub mod backfill;
 pub mod checkpoints;
+pub mod model_swap;
 pub mod snapshotter;
 
 pub mod challengers;

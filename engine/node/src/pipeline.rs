@@ -21,10 +21,21 @@ use crate::accounts::Accounts;
 use crate::bus::Connect;
 use crate::config::Config;
 use crate::feature_sets::InForce;
+use crate::models::Lane;
 use crate::topology::{self, Surroundings};
 
 /// Cells for the counters of one pipeline.
 const COUNTERS_MAX: usize = 1024;
+
+/// A journal with what served it.
+pub struct Recorded {
+    /// Its inputs.
+    pub inputs: Reader,
+    /// The feature sets, in order; none: the configured one.
+    pub sets: Vec<InForce>,
+    /// The models.
+    pub models: Lane,
+}
 
 /// A topology under one hand.
 pub struct Pipeline {
@@ -50,20 +61,29 @@ impl Pipeline {
         recorded: Option<Reader>,
         extra: Vec<Box<dyn Agent>>,
     ) -> Result<Self, StartError> {
-        Self::with_sets(config, connect, clock, (recorded, Vec::new()), extra)
+        let recorded = recorded.map(|inputs| Recorded {
+            inputs,
+            sets: Vec::new(),
+            models: Lane::default(),
+        });
+        Self::over(config, connect, clock, recorded, extra)
     }
 
-    /// As [`Self::new`]; what is recorded was served by `sets`, in order. None: by the configured one.
+    /// As [`Self::new`], over a journal that other sets and models than the configured ones may have served.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn with_sets<C: Connect>(
+    pub fn over<C: Connect>(
         config: &Config,
         connect: C,
         clock: &Clock,
-        (recorded, sets): (Option<Reader>, Vec<InForce>),
+        recorded: Option<Recorded>,
         extra: Vec<Box<dyn Agent>>,
     ) -> Result<Self, StartError> {
+        let (recorded, sets, models) = match recorded {
+            Some(Recorded { inputs, sets, models }) => (Some(inputs), sets, models),
+            None => (None, Vec::new(), Lane::default()),
+        };
         let (counters, faults) = (Counters::in_memory(COUNTERS_MAX), ErrorLog::in_memory());
         let surroundings = Surroundings {
             connect,
@@ -72,6 +92,8 @@ impl Pipeline {
             set: Arc::new(config.features.load_set()?),
             sets,
             features: None,
+            models,
+            scores: None,
             resume: Resume::default(),
             findings: None,
             progress: None,

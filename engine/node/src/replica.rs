@@ -35,6 +35,7 @@ use pinion_score::{ScoreError, Scorer};
 
 use crate::config::Config;
 use crate::feature_sets::{self, InForce};
+use crate::models::Scoring;
 
 /// Recorded decisions that a follower looks at in one turn at most.
 const DECISIONS_MAX: usize = 1024;
@@ -69,6 +70,17 @@ pub struct Place {
     pub event_ns: i64,
 }
 
+/// From where on a scorer's model is in force, and what was done to its bank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ScoringPlace {
+    /// The last payment before those that the model scores.
+    pub(crate) sequence: u64,
+    /// The bank was laid out in cells anew behind this payment.
+    pub(crate) clustered_behind: Option<u64>,
+    /// It is still to be laid out.
+    is_to_be_clustered: bool,
+}
+
 /// The payment lane's names, features and cases.
 pub struct Replica {
     intake: ByHand,
@@ -79,12 +91,16 @@ pub struct Replica {
     findings: Option<Consumer<Finding>>,
     /// The sets whose vectors the scorer was given before.
     formers: Formers,
+    /// From where on the scorer's model is in force, and what was done to its bank.
+    scoring: ScoringPlace,
     set: Arc<FeatureSet>,
     since: Option<Since>,
     place: Place,
     /// Payments taken here that left more than their names.
     counted: u64,
     vector: [f32; FEATURES_MAX],
+    /// What the set that served the payment said of it.
+    served: [f32; FEATURES_MAX],
     score: Score,
 }
 
@@ -101,11 +117,13 @@ impl Replica {
             scorer: None,
             findings: None,
             formers: Formers::default(),
+            scoring: ScoringPlace::default(),
             set,
             since: None,
             place: Place::default(),
             counted: 0,
             vector: [0.0; FEATURES_MAX],
+            served: [0.0; FEATURES_MAX],
             score: Score::default(),
         })
     }
@@ -123,10 +141,52 @@ impl Replica {
         let scorer = scorer(config, &in_force.set)?;
         Ok(Self {
             scorer: Some(scorer),
-            formers: feature_sets::formers(config, sets)?,
+            formers: feature_sets::formers(config, sets, &[])?,
             since: in_force.since,
             ..Self::new(config, in_force.set.clone())?
         })
+    }
+
+    /// Says from where on its model is in force. What was done to the bank then is done when it comes there.
+    pub fn set_scoring(&mut self, scoring: &Scoring) {
+        self.scoring = ScoringPlace {
+            sequence: scoring.sequence,
+            clustered_behind: scoring.clustered_behind,
+            is_to_be_clustered: scoring.clustered_behind.is_some(),
+        };
+        self.cluster_if_due();
+    }
+
+    /// Says that its model is in force behind the payment `sequence`.
+    pub(crate) fn came_into_force(&mut self, sequence: u64) {
+        self.scoring.sequence = sequence;
+    }
+
+    /// From where on its model is in force.
+    pub(crate) fn scoring(&self) -> ScoringPlace {
+        self.scoring
+    }
+
+    /// Lays the bank out in cells anew, here and now.
+    pub(crate) fn cluster(&mut self) {
+        if let Some(scorer) = &mut self.scorer {
+            scorer.bank_mut().cluster();
+        }
+        self.scoring.clustered_behind = Some(self.place.sequence);
+        self.scoring.is_to_be_clustered = false;
+    }
+
+    fn cluster_if_due(&mut self) {
+        let behind = self.scoring.clustered_behind;
+        if self.scoring.is_to_be_clustered && behind.is_some_and(|behind| self.place.sequence >= behind) {
+            self.cluster();
+            self.scoring.clustered_behind = behind;
+        }
+    }
+
+    /// What knows the cases, alone.
+    pub(crate) fn into_scorer(self) -> Option<Box<Scorer>> {
+        self.scorer
     }
 
     /// Lets it go by what the engine's scorer found, of the same model and cases.
@@ -172,6 +232,7 @@ impl Replica {
     pub fn resume_at(&mut self, place: Place) {
         self.intake.resume_payments(place.sequence);
         self.place = place;
+        self.scoring.is_to_be_clustered = false;
     }
 
     /// Takes inputs until it has taken the payment `until_sequence`, `inputs_max` inputs, or what there is. Returns
@@ -193,8 +254,28 @@ impl Replica {
             inputs,
             (until_sequence, inputs_max),
             false,
-            |payment, vector, _| {
+            |payment, (vector, _), _| {
                 handle(payment, vector);
+            },
+        )
+    }
+
+    /// As [`Self::run`], with the vector that each payment was served with, which may be a former set's.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub(crate) fn run_served(
+        &mut self,
+        inputs: &mut Reader,
+        inputs_max: usize,
+        mut handle: impl FnMut(&PaymentRecord, &[f32; FEATURES_MAX]),
+    ) -> Result<usize, JournalError> {
+        self.run_by(
+            inputs,
+            (u64::MAX, inputs_max),
+            false,
+            |payment, (_, served), _| {
+                handle(payment, served);
             },
         )
     }
@@ -209,9 +290,16 @@ impl Replica {
         inputs: &mut Reader,
         until_sequence: u64,
         inputs_max: usize,
-        handle: impl FnMut(&PaymentRecord, &[f32; FEATURES_MAX], &Score),
+        mut handle: impl FnMut(&PaymentRecord, &[f32; FEATURES_MAX], &Score),
     ) -> Result<usize, JournalError> {
-        self.run_by(inputs, (until_sequence, inputs_max), true, handle)
+        self.run_by(
+            inputs,
+            (until_sequence, inputs_max),
+            true,
+            |payment, (vector, _), score| {
+                handle(payment, vector, score);
+            },
+        )
     }
 
     fn run_by(
@@ -219,7 +307,7 @@ impl Replica {
         inputs: &mut Reader,
         (until_sequence, inputs_max): (u64, usize),
         scores_all: bool,
-        mut handle: impl FnMut(&PaymentRecord, &[f32; FEATURES_MAX], &Score),
+        mut handle: impl FnMut(&PaymentRecord, (&[f32; FEATURES_MAX], &[f32; FEATURES_MAX]), &Score),
     ) -> Result<usize, JournalError> {
         for taken in 0..inputs_max {
             if self.place.sequence >= until_sequence {
@@ -229,8 +317,9 @@ impl Replica {
                 return Ok(taken);
             };
             if let Some(record) = self.take(&entry, until_sequence, scores_all) {
-                handle(&record, &self.vector, &self.score);
+                handle(&record, (&self.vector, &self.served), &self.score);
             }
+            self.cluster_if_due();
             self.place.position = inputs.position();
         }
         Ok(inputs_max)
@@ -246,16 +335,16 @@ impl Replica {
         self.counted += u64::from(self.since.is_none_or(|since| since.counts(&record)));
         self.store.apply(&shaped, &mut self.vector);
         if let Some(scorer) = &mut self.scorer {
-            let mut served = self.vector;
-            self.formers.apply(&record, &mut served);
+            self.served = self.vector;
+            self.formers.apply(&record, &mut self.served);
             self.score = Score::default();
             let findings = self.findings.as_mut();
             if let Some(finding) = findings.and_then(|findings| of(findings, record.origin.sequence)) {
-                self.score = scorer.adopt(&record, &served, &finding);
+                self.score = scorer.adopt(&record, &self.served, &finding);
             } else if scores_all || record.origin.sequence == last_sequence {
-                self.score = scorer.apply(&record, &served);
+                self.score = scorer.apply(&record, &self.served);
             } else {
-                scorer.follow(&record, &served);
+                scorer.follow(&record, &self.served);
             }
         }
         self.place.event_ns = self.place.event_ns.max(record.origin.event_ns);
@@ -509,7 +598,8 @@ impl Follower {
     }
 
     /// Goes on with another replica from behind the payment `sequence`, which neither has taken yet or taken last. What
-    /// the former one knows of cases goes with it. `None`: no entry of the journal ends at its position, or one of them
+    /// the former one knows of cases goes with it, unless the other one has its own; if the former one keeps none, the
+    /// other one does not either. `None`: no entry of the journal ends at its position, or one of them
     /// was further, or they do not come there within `limit`.
     ///
     /// # Errors
@@ -539,7 +629,15 @@ impl Follower {
             }
             std::thread::sleep(PAUSE);
         }
-        replica.scorer = self.replica.scorer.take();
+        let cases = (self.replica.scorer.take(), replica.scorer.take());
+        replica.scorer = match cases {
+            (None, _) => None,
+            (former, None) => {
+                replica.scoring = self.replica.scoring;
+                former
+            }
+            (_, new) => new,
+        };
         replica.findings = self.replica.findings.take();
         Ok(Some(Self {
             replica,

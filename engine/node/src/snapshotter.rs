@@ -13,6 +13,7 @@
 //! payment module is quarantined, for a restart must meet the panic again.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,7 @@ use pinion_runtime::clock::Clock;
 use pinion_runtime::counters::{Counter, Counters};
 use pinion_runtime::pace::{REST, SLICE};
 use pinion_schemas::records::{decision_flag, payment_kind};
-use pinion_score::manifest::Manifest;
+use pinion_score::manifest::{Manifest, ModelFolder, locate};
 
 use crate::admin::{self, Answer, Checkpointed, Job, Request, Response, Standing, Status};
 use crate::backfill::{Backfill, Exchange};
@@ -34,6 +35,7 @@ use crate::checkpoints::{identity, mark_of};
 use crate::config::Config;
 use crate::drift::Watch;
 use crate::housekeeping::Housekeeping;
+use crate::model_swap::{ModelExchange, ModelSwap};
 use crate::replica::{Follower, Place, Replica};
 use crate::writing::{Done, Errand, Writing};
 
@@ -72,6 +74,8 @@ pub struct Snapshotting {
     pub restored_sequence: Option<u64>,
     /// The model in force, to count the drift of its inputs.
     pub manifest: Manifest,
+    /// Hash of the model that `score.model` names; it need not be in force.
+    pub configured_model: u64,
 }
 
 /// The running thread.
@@ -112,7 +116,7 @@ impl Snapshotter {
     pub fn spawn(
         config: &Config,
         follower: Follower,
-        exchange: Option<Exchange>,
+        exchanges: Option<(Exchange, ModelExchange)>,
         setting: Snapshotting,
         (clock, counters): (&Clock, &Counters),
     ) -> io::Result<Self> {
@@ -123,11 +127,14 @@ impl Snapshotter {
             sequence: setting.restored_sequence,
             ..Health::default()
         }));
+        let (exchange, model_exchange) = exchanges.unzip();
         let mut worker = Worker {
             writing: Writing::new(writer(config, follower.replica(), setting.journal_id)),
             config: config.clone(),
             exchange,
             backfill: None,
+            model_exchange,
+            model_swap: None,
             last: Instant::now(),
             last_mark: None,
             jobs: received,
@@ -265,6 +272,8 @@ struct Worker {
     writing: Writing,
     exchange: Option<Exchange>,
     backfill: Option<Backfill>,
+    model_exchange: Option<ModelExchange>,
+    model_swap: Option<ModelSwap>,
     /// When the last checkpoint was tried.
     last: Instant,
     /// Where the last one was written.
@@ -292,6 +301,7 @@ impl Worker {
             }
             let taken = self.follow();
             self.look_at_backfill();
+            self.look_at_model_swap();
             self.write_if_due();
             pause = self.pause_after(taken);
         }
@@ -306,7 +316,8 @@ impl Worker {
             let Some(follower) = &mut self.follower else {
                 return 0;
             };
-            let is_held = || self.backfill.as_ref().is_some_and(Backfill::is_swapping);
+            let (backfill, model_swap) = (&self.backfill, &self.model_swap);
+            let is_held = || is_swapping(backfill.as_ref(), model_swap.as_ref());
             let turned = match &mut self.drift {
                 None => follower.turn(INPUTS_MAX, is_held),
                 Some(drift) => follower.turn_scored(INPUTS_MAX, is_held, |payment, vector, score| {
@@ -379,7 +390,7 @@ impl Worker {
     fn mark(&self) -> Option<DecisionMark> {
         let mark = self.follower.as_ref()?.mark()?;
         let is_quarantined = self.counters.value("strategy.payments.quarantined") == Some(1);
-        let is_swapping = self.backfill.as_ref().is_some_and(Backfill::is_swapping);
+        let is_swapping = is_swapping(self.backfill.as_ref(), self.model_swap.as_ref());
         (!is_quarantined && !is_swapping).then_some(mark)
     }
 
@@ -448,10 +459,10 @@ impl Worker {
         checkpointed
     }
 
-    /// Ends a backfill; comes to the end of what was decided and writes it, if that is wanted. Takes no longer than a
+    /// Ends what would take over; comes to the end of what was decided and writes it, if that is wanted. Takes no longer than a
     /// few times the limit of a stop: a checkpoint that is not through by then is given up.
     fn finish(&mut self) {
-        self.end_backfill();
+        self.end_exchanges();
         if let Some(done) = self.writing.wait(self.setting.stop_max) {
             self.note(done);
         }
@@ -506,13 +517,15 @@ impl Worker {
         }
     }
 
-    fn end_backfill(&mut self) {
-        let Some(backfill) = &self.backfill else { return };
-        backfill.cancel();
-        while !backfill.is_finished() {
+    /// Ends whatever is under way to take over.
+    fn end_exchanges(&mut self) {
+        self.backfill.iter().for_each(Backfill::cancel);
+        self.model_swap.iter().for_each(ModelSwap::cancel);
+        while self.backfill.is_some() || self.model_swap.is_some() {
+            self.look_at_backfill();
+            self.look_at_model_swap();
             std::thread::sleep(PAUSE);
         }
-        self.look_at_backfill();
     }
 
     fn answer(&mut self, job: Job) {
@@ -533,6 +546,10 @@ impl Worker {
                     Err(reason) => Err(reason),
                 }
             }
+            Request::ModelSwap { model } => match self.begin_model_swap(&model, &reply) {
+                Ok(()) => return,
+                Err(reason) => Err(reason),
+            },
         };
         reply.end(outcome.map_or_else(Response::Error, Response::Result));
     }
@@ -593,21 +610,15 @@ impl Worker {
             checkpoint_failures: health.failures,
             checkpoint_error: health.failure,
             is_backfilling: self.backfill.is_some(),
+            is_swapping_model: self.model_swap.is_some(),
         })
     }
 
-    fn begin_backfill(
-        &mut self,
-        set: &std::path::Path,
-        from: Option<&str>,
-        reply: &admin::Reply,
-    ) -> Result<(), String> {
+    fn begin_backfill(&mut self, set: &Path, from: Option<&str>, reply: &admin::Reply) -> Result<(), String> {
         let Some(follower) = &self.follower else {
             return Err("there is no replica".to_owned());
         };
-        if self.backfill.is_some() {
-            return Err("a backfill is under way, expected none".to_owned());
-        }
+        self.check_idle()?;
         let Some(exchange) = self.exchange.take() else {
             return Err("this engine cannot exchange its feature set".to_owned());
         };
@@ -621,6 +632,89 @@ impl Worker {
                 self.exchange = exchange;
                 Err(reason)
             }
+        }
+    }
+
+    /// One exchange at a time: each needs to know what is in force.
+    fn check_idle(&self) -> Result<(), String> {
+        let under_way = match (&self.backfill, &self.model_swap) {
+            (Some(_), _) => "a backfill",
+            (_, Some(_)) => "the exchange of a model",
+            _ => return Ok(()),
+        };
+        Err(format!("{under_way} is under way, expected none"))
+    }
+
+    fn begin_model_swap(&mut self, model: &Path, reply: &admin::Reply) -> Result<(), String> {
+        let Some(follower) = &self.follower else {
+            return Err("there is no replica".to_owned());
+        };
+        self.check_idle()?;
+        let Some(exchange) = self.model_exchange.take() else {
+            return Err("this engine cannot exchange its model".to_owned());
+        };
+        let with = (follower, exchange, &self.setting);
+        match ModelSwap::begin(&self.config, model, with, (&self.counters, reply)) {
+            Ok(model_swap) => {
+                self.model_swap = Some(model_swap);
+                Ok(())
+            }
+            Err((exchange, reason)) => {
+                self.model_exchange = exchange;
+                Err(reason)
+            }
+        }
+    }
+
+    /// Takes over what the exchange of a model has made, once it is through.
+    fn look_at_model_swap(&mut self) {
+        let Some(model_swap) = self.model_swap.take_if(|swap| swap.is_finished()) else {
+            return;
+        };
+        let (ended, reply) = model_swap.end();
+        let outcome = match ended {
+            Some(ended) => {
+                self.model_exchange = Some(ended.exchange);
+                if ended.is_unanswered {
+                    self.follower = None;
+                    self.note_failure("nobody knows which model is in force".to_owned());
+                }
+                ended.outcome
+            }
+            None => Err("the exchange of the model panicked".to_owned()),
+        };
+        let taken_over = outcome.and_then(|(replica, config, swapped)| {
+            self.config = config;
+            self.take_over(replica, swapped.first_sequence - 1)?;
+            self.watch_drift();
+            Ok(swapped)
+        });
+        match &taken_over {
+            Ok(swapped) => tracing::info!(
+                "model {} version {} ({}) is in force from payment {} on",
+                swapped.model.name,
+                swapped.model.version,
+                swapped.model.hash,
+                swapped.first_sequence
+            ),
+            Err(reason) => tracing::warn!("model swap: {reason}"),
+        }
+        let answer = taken_over.map(Answer::Swapped);
+        reply.end(answer.map_or_else(Response::Error, Response::Result));
+    }
+
+    /// Counts the drift of the inputs of the model that is in force now.
+    fn watch_drift(&mut self) {
+        let Some(follower) = &self.follower else { return };
+        let folder =
+            locate(Path::new(&self.config.score.model)).and_then(|folder| ModelFolder::open(&folder));
+        match folder {
+            Ok(folder) => {
+                let has_scores = follower.replica().scorer().is_some();
+                let section = &self.config.drift;
+                self.drift = Watch::new(section, &folder.manifest, has_scores, &self.counters);
+            }
+            Err(error) => self.note_failure(format!("drift: {error}")),
         }
     }
 
@@ -655,7 +749,7 @@ impl Worker {
         reply.end(answer.map_or_else(Response::Error, Response::Result));
     }
 
-    /// Goes on with the replica of another set, which serves from behind the payment `sequence`.
+    /// Goes on with the replica of another set or model, which is in force from behind the payment `sequence`.
     fn take_over(&mut self, replica: Replica, sequence: u64) -> Result<(), String> {
         let Some(follower) = self.follower.take() else {
             return Err("there is no replica to take the place of".to_owned());
@@ -669,7 +763,7 @@ impl Worker {
                 Ok(())
             }
             Ok(None) => {
-                let reason = "the new replica does not come to where the set took over";
+                let reason = "the new replica does not come to where it took over";
                 self.note_failure(reason.to_owned());
                 Err(reason.to_owned())
             }
@@ -679,6 +773,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether what the replica is of may be out of force already.
+fn is_swapping(backfill: Option<&Backfill>, model_swap: Option<&ModelSwap>) -> bool {
+    backfill.is_some_and(Backfill::is_swapping) || model_swap.is_some_and(ModelSwap::is_swapping)
 }
 
 /// A writer for checkpoints of `replica`, beside a running engine.

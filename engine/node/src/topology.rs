@@ -29,15 +29,16 @@ use pinion_runtime::latest::{Latest, latest};
 use pinion_runtime::names::NameTable;
 use pinion_runtime::pace::Pace;
 use pinion_runtime::ring::{Consumer, EntryConsumer, Producer, entry_ring, ring};
-use pinion_schemas::records::{DecisionRecord, FeatureRecord, MarketRecord, PaymentRecord};
-use pinion_score::ScoreAgent;
+use pinion_schemas::records::{DecisionRecord, FeatureRecord, MarketRecord, PaymentRecord, ScoredRecord};
 use pinion_score::scorer::Finding;
+use pinion_score::{Exchanges, ScoreAgent, ScoreControl};
 use pinion_strategy::{MarketStrategyAgent, PaymentStrategyAgent};
 use pinion_transport::{Bus as _, Endpoint};
 
 use crate::bus::Connect;
 use crate::config::Config;
 use crate::feature_sets::{self, InForce};
+use crate::models::Lane;
 use crate::replica::{SharedReplica, copy_into_fresh, feature_store, lock, scorer};
 use crate::strategies;
 
@@ -80,6 +81,10 @@ pub struct Surroundings<C> {
     pub sets: Vec<InForce>,
     /// The feature agent's end of the way by which another set takes over.
     pub features: Option<FeatureControl>,
+    /// The models that score what the payment lane takes.
+    pub models: Lane,
+    /// The score agent's end of the way by which another model takes over.
+    pub scores: Option<ScoreControl>,
     /// What the journal knew of decisions at the start.
     pub resume: Resume,
     /// Tells the follower what the scorer found.
@@ -162,6 +167,8 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         sets: around.sets,
         begin: around.begin,
         control: around.features,
+        models: around.models,
+        scores: around.scores,
         findings: around.findings,
         pressure: Some(show_pressure),
     };
@@ -204,12 +211,14 @@ fn market_lane(
     ]
 }
 
-/// What the stages up to the score compute, begin with, obey and show.
+/// What the stages of the payment lane compute, begin with, obey and show.
 struct Knowledge {
     set: Arc<FeatureSet>,
     sets: Vec<InForce>,
     begin: Option<SharedReplica>,
     control: Option<FeatureControl>,
+    models: Lane,
+    scores: Option<ScoreControl>,
     findings: Option<Producer<Finding>>,
     pressure: Option<Latest<2>>,
 }
@@ -223,21 +232,10 @@ fn payment_lane(
 ) -> [Stage; 3] {
     let (to_score, from_features) = ring(config.engine.ring_records_max as usize);
     let (to_strategy, from_score) = ring(config.engine.ring_records_max as usize);
-    let (set, begin) = (knowledge.set.clone(), knowledge.begin.clone());
-    let (findings, pressure) = (knowledge.findings.take(), knowledge.pressure.take());
+    let score = score_stage(config, counters, &mut knowledge, (from_features, to_strategy));
     [
         features_stage(config, counters, knowledge, (events, to_score)),
-        staged(config, counters, Role::Score, move |config, counters| {
-            let mut scorer = scorer(config, &set)?;
-            if let Some(replica) = begin
-                && let Some(known) = lock(&replica).scorer()
-            {
-                copy_into_fresh(known, scorer.as_mut(), Pace::NONE);
-            }
-            let section = &config.score;
-            let agent = ScoreAgent::new(section, *scorer, from_features, to_strategy, counters)?;
-            Ok(agent.with_findings(findings).with_pressure(pressure))
-        }),
+        score,
         staged(config, counters, Role::PaymentStrategy, |config, counters| {
             let (section, hash) = (&config.strategy, config.decision_hash());
             let strategy = strategies::payments(section)?;
@@ -245,6 +243,43 @@ fn payment_lane(
             Ok(agent?)
         }),
     ]
+}
+
+/// Takes what is the stage's out of `knowledge`.
+fn score_stage(
+    config: &Config,
+    counters: &Counters,
+    knowledge: &mut Knowledge,
+    (input, output): (Consumer<FeatureRecord>, Producer<ScoredRecord>),
+) -> Stage {
+    let begin = knowledge.begin.clone();
+    let (findings, pressure) = (knowledge.findings.take(), knowledge.pressure.take());
+    let lane = &mut knowledge.models;
+    let first = lane.first.take();
+    let mut exchanges = Exchanges {
+        control: knowledge.scores.take(),
+        successors: std::mem::take(&mut lane.successors),
+        last_sequence: 0,
+        is_odd: lane.is_odd,
+    };
+    // The set in force may have features that the first model does not know.
+    let set = match (&first, knowledge.sets.first()) {
+        (Some(_), Some(served)) => served.set.clone(),
+        _ => knowledge.set.clone(),
+    };
+    staged(config, counters, Role::Score, move |config, counters| {
+        let mut scorer = scorer(first.as_deref().unwrap_or(config), &set)?;
+        if let Some(replica) = begin {
+            let replica = lock(&replica);
+            exchanges.last_sequence = replica.place().sequence;
+            if let Some(known) = replica.scorer() {
+                copy_into_fresh(known, scorer.as_mut(), Pace::NONE);
+            }
+        }
+        let agent = ScoreAgent::new(&config.score, *scorer, input, output, counters)?;
+        let agent = agent.with_findings(findings).with_pressure(pressure);
+        Ok(agent.with_exchanges(exchanges))
+    })
 }
 
 fn features_stage(
@@ -258,6 +293,7 @@ fn features_stage(
         sets,
         begin,
         control,
+        models,
         ..
     } = knowledge;
     let (set, since) = match sets.last() {
@@ -275,7 +311,7 @@ fn features_stage(
                 replica.place().sequence
             }
             None => {
-                formers = feature_sets::formers(config, &sets)?;
+                formers = feature_sets::formers(config, &sets, &models.reads)?;
                 0
             }
         };

@@ -83,6 +83,7 @@ impl Rig {
         let set = Arc::new(config.features.load_set().unwrap());
         let (progress, seen) = latest(DecisionMark::default().words());
         let (exchange, commands) = control::channel(4);
+        let (models, _) = control::channel(4);
         let followed = Arc::new(Followed {
             dir: section.dir.clone(),
             journal: journal.position(),
@@ -94,8 +95,10 @@ impl Rig {
             .unwrap()
             .unwrap();
         let model = locate(Path::new(&config.score.model)).unwrap();
+        let model = ModelFolder::open(&model).unwrap();
         let setting = Snapshotting {
-            manifest: ModelFolder::open(&model).unwrap().manifest,
+            configured_model: model.hash,
+            manifest: model.manifest,
             interval: None,
             housekeeping: Housekeeping::default(),
             stop_max: Duration::from_secs(10),
@@ -104,8 +107,14 @@ impl Rig {
             restored_sequence: None,
         };
         let clock = Clock::system();
-        let snapshotter =
-            Snapshotter::spawn(&config, follower, Some(exchange), setting, (&clock, &counters)).unwrap();
+        let snapshotter = Snapshotter::spawn(
+            &config,
+            follower,
+            Some((exchange, models)),
+            setting,
+            (&clock, &counters),
+        )
+        .unwrap();
         let server = Server::start(&config.engine.dir, &snapshotter).unwrap();
         let (to_features, events) = ring(1024);
         let (to_score, from_features) = ring(1024);

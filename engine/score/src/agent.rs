@@ -4,6 +4,8 @@
 //! there alone is scored at once; several may wait for more, as long as the configuration says. How long an event takes at
 //! present is shown to ingest, which sheds by it.
 //!
+//! Another model takes over between two events: see [`crate::exchange`].
+//!
 //! Invariant: every event that comes in goes out once, in order; only transactions are scored; a transaction is scored
 //! with every label before it.
 
@@ -17,6 +19,7 @@ use crate::config::ScoreConfig;
 use crate::counters::ScoreCounters;
 use crate::encoder::ROWS_MAX;
 use crate::error::ScoreError;
+use crate::exchange::{Exchange, Exchanges};
 use crate::scorer::{Finding, Scorer, is_to_be_scored};
 
 /// The average time per transaction moves by one in so many of what the last batch took.
@@ -31,6 +34,7 @@ pub struct ScoreAgent {
     output: Producer<ScoredRecord>,
     scorer: Scorer,
     findings: Option<Producer<Finding>>,
+    exchange: Exchange,
     counters: ScoreCounters,
     batch_max: usize,
     batch_wait_ns: i64,
@@ -70,6 +74,7 @@ impl ScoreAgent {
             output,
             scorer,
             findings: None,
+            exchange: Exchange::default(),
             counters,
             batch_max: config.batch_max as usize,
             batch_wait_ns: i64::from(config.batch_wait_us) * 1_000,
@@ -79,8 +84,19 @@ impl ScoreAgent {
 
     /// Tells another scorer, which follows, what was found. What finds no room is left out; nobody waits.
     pub fn with_findings(mut self, findings: Option<Producer<Finding>>) -> Self {
-        self.findings = findings.filter(|_| self.scorer.gives_findings());
+        self.findings = findings;
         self
+    }
+
+    /// Lets other scorers take over.
+    pub fn with_exchanges(mut self, exchanges: Exchanges) -> Self {
+        self.exchange = Exchange::new(exchanges);
+        self
+    }
+
+    /// What scores.
+    pub fn scorer(&self) -> &Scorer {
+        &self.scorer
     }
 
     /// Shows how it keeps up: transactions taken to be scored since the start, and the time that each takes at present,
@@ -130,14 +146,16 @@ impl Agent for ScoreAgent {
 
     fn do_work(&mut self, now_ns: i64) -> usize {
         self.tempo.begin(now_ns);
+        let commands = self.exchange.obey(&mut self.scorer, &self.counters);
         if self.input.is_empty() || self.waits(now_ns) {
-            return 0;
+            return commands;
         }
         let Self {
             input,
             output,
             scorer,
             findings,
+            exchange,
             counters,
             batch_max,
             tempo,
@@ -148,34 +166,52 @@ impl Agent for ScoreAgent {
             counters.output_full.increment();
         }
         let work_count = input.read_slices(room, |first, second| {
-            for records in first.chunks(ROWS_MAX).chain(second.chunks(ROWS_MAX)) {
+            let mut rest = [first, second];
+            while let Some(records) = next_run(&mut rest, |records| exchange.run_len(scorer, records)) {
+                let flag = exchange.flag();
                 scorer.apply_all(records, |record, score| {
                     counters.note(record, &score);
                     tempo.last += u64::from(is_to_be_scored(&record.payment));
                     let scored_ns = now_ns.max(record.payment.origin.ingest_ns);
                     let is_pushed = output.push_with(|slot| {
                         slot.payment = record.payment;
-                        slot.payment.origin.flags |= score.flags;
+                        slot.payment.origin.flags |= score.flags | flag;
                         slot.score = score;
                         slot.score.scored_ns = scored_ns;
                         slot.features = record.features;
                     });
                     assert!(is_pushed, "the room was asked for before the batch was read");
                 });
-                if let Some(findings) = findings {
+                if let Some(findings) = findings
+                    && exchange.is_settled()
+                    && scorer.gives_findings()
+                {
                     let is_told = scorer
                         .findings(records)
                         .all(|finding| findings.try_push(&finding));
                     counters.findings_left_out.add(u64::from(!is_told));
                 }
+                exchange.note(scorer, records);
             }
         });
         counters.show(scorer);
         tempo.end();
-        work_count
+        commands + work_count
     }
 
     fn is_drained(&self) -> bool {
         self.input.is_empty()
     }
+}
+
+/// The next records that one scorer takes at once; `run_len` says how many of them are its own.
+fn next_run<'a>(
+    rest: &mut [&'a [FeatureRecord]; 2],
+    run_len: impl FnOnce(&[FeatureRecord]) -> usize,
+) -> Option<&'a [FeatureRecord]> {
+    let rest = rest.iter_mut().find(|rest| !rest.is_empty())?;
+    let chunk = &rest[..rest.len().min(ROWS_MAX)];
+    let (run, left) = rest.split_at(run_len(chunk));
+    *rest = left;
+    Some(run)
 }

@@ -19,6 +19,14 @@ pub struct ScoreCounters {
     pub output_full: Counter,
     /// Batches of which the follower was not told everything, because it was behind: it scores those itself.
     pub findings_left_out: Counter,
+    /// Hash of the model that scores.
+    pub model_hash: Counter,
+    /// Models or banks that took over while the engine ran.
+    pub swaps: Counter,
+    /// Those that could not catch up.
+    pub swaps_refused: Counter,
+    /// Copies for an exchange that ended because the ring was full.
+    pub copy_overflows: Counter,
     /// Rows of the bank.
     pub bank_rows: Counter,
     /// Frauds among them.
@@ -61,6 +69,10 @@ impl ScoreCounters {
             shed: counters.counter("score.shed"),
             output_full: counters.counter("score.output_full"),
             findings_left_out: counters.counter("score.findings_left_out"),
+            model_hash: counters.counter("score.model_hash"),
+            swaps: counters.counter("score.swaps"),
+            swaps_refused: counters.counter("score.swaps_refused"),
+            copy_overflows: counters.counter("score.copy_overflows"),
             bank_rows: counters.counter("score.bank_rows"),
             bank_frauds: counters.counter("score.bank_frauds"),
             bank_evicted: counters.counter("score.bank_evicted"),
@@ -93,6 +105,7 @@ impl ScoreCounters {
     /// Shows what the scorer counts itself, because it is state.
     pub fn show(&self, scorer: &Scorer) {
         let (bank, labels) = (scorer.bank().tally(), scorer.labels());
+        self.model_hash.set(scorer.model_hash());
         self.bank_rows.set(bank.rows);
         self.bank_frauds.set(bank.frauds);
         let evicted = [

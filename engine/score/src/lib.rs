@@ -8,8 +8,9 @@
 //!                                                          └ waits for its label ─▶ a case
 //! ```
 //!
-//! Start at [`agent`]; [`scorer`] holds the way from a vector to a score; [`cases`] how a label makes a case; [`bank`] the
-//! cases; [`histories`] what each entity's payments were like, which reasons compare with; [`manifest`] describes a model's folder; [`library`] finds and checks the inference library.
+//! Start at [`agent`]; [`exchange`] lets another model take over; [`scorer`] holds the way from a vector to a score;
+//! [`cases`] how a label makes a case; [`bank`] the cases; [`histories`] what each entity's payments were like, which reasons
+//! compare with; [`manifest`] describes a model's folder; [`library`] finds and checks the inference library.
 //!
 //! Invariant: a score is a function of the vector, the model and the cases that are in the bank, and each event is
 //! encoded by itself, so it is the same bits in whichever batch the event lands.
@@ -18,6 +19,7 @@ pub mod agent;
 pub mod config;
 pub mod counters;
 pub mod error;
+pub mod exchange;
 pub mod scorer;
 
 pub mod bank;
@@ -36,4 +38,5 @@ mod waiting;
 pub use agent::ScoreAgent;
 pub use config::{Backend, ScoreConfig};
 pub use error::ScoreError;
+pub use exchange::{Exchanges, ScoreCommand, ScoreControl, ScoreRetired, Successor};
 pub use scorer::Scorer;

@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use pinion_runtime::agent::Agent;
+use pinion_runtime::control;
 use pinion_runtime::counters::Counters;
 use pinion_runtime::heap::{CountingAllocator, count_heap_calls};
 use pinion_runtime::ring::ring;
 use pinion_schemas::ids::Id;
-use pinion_schemas::records::{FeatureRecord, ScoredRecord, payment_kind};
+use pinion_schemas::records::{FeatureRecord, ScoredRecord, decision_flag, payment_kind};
 use pinion_score::bank::{Bank, BankConfig, Case, Label, Neighbour};
+use pinion_score::exchange::Swap;
 use pinion_score::manifest::ModelFolder;
-use pinion_score::{Backend, ScoreAgent, ScoreConfig, Scorer};
+use pinion_score::{Backend, Exchanges, ScoreAgent, ScoreCommand, ScoreConfig, ScoreRetired, Scorer};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -34,11 +36,8 @@ fn heap_calls_of_1000_events(backend: Backend) -> u64 {
     let (mut near_fraud, mut unusual, mut others) = (0, 0, 0);
     let heap_calls = count_heap_calls(|| {
         for sequence in 1..=1_000 {
-            let mut record = FeatureRecord::default();
-            record.payment.origin.sequence = sequence;
-            record.payment.transaction_id.0[..4].copy_from_slice(&format_digits(sequence as u32 / 2));
+            let mut record = record(sequence);
             if sequence.is_multiple_of(2) {
-                record.payment.origin.kind = payment_kind::TRANSACTION;
                 // Some customers make room for others. Payments are large, usual, or at a busy terminal.
                 record.payment.customer = (sequence as u32 / 2).wrapping_pow(2) % 37;
                 record.features[..usual.len()].copy_from_slice(&usual);
@@ -47,9 +46,6 @@ fn heap_calls_of_1000_events(backend: Backend) -> u64 {
                     2 => record.features[29] *= 5.0 + (sequence % 7) as f32,
                     _ => {}
                 }
-            } else {
-                record.payment.origin.kind = payment_kind::LABEL;
-                record.payment.verdict = 1 + (sequence % 3) as u8;
             }
             assert!(feed.try_push(&record));
             assert_eq!(agent.do_work(1), 1);
@@ -76,6 +72,82 @@ fn onnx_runtime_adds_a_bounded_number_of_its_own() {
     // The library takes memory by its own allocator; what it does through Rust's is ort's wrapping of the
     // outputs. More than a handful per run would be ours.
     assert!(heap_calls_of_1000_events(Backend::Onnx) <= 8 * 1_000);
+}
+
+/// A transaction, or a label of the one before.
+fn record(sequence: u64) -> FeatureRecord {
+    let mut record = FeatureRecord::default();
+    record.payment.origin.sequence = sequence;
+    record.payment.transaction_id.0[..4].copy_from_slice(&format_digits(sequence as u32 / 2));
+    if sequence.is_multiple_of(2) {
+        record.payment.origin.kind = payment_kind::TRANSACTION;
+        record.features[0] = sequence as f32;
+    } else {
+        record.payment.origin.kind = payment_kind::LABEL;
+        record.payment.verdict = 1 + (sequence % 3) as u8;
+    }
+    record
+}
+
+#[test]
+fn exchange_of_the_scorer_takes_and_frees_nothing() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v2");
+    let hash = ModelFolder::open(&model).unwrap().feature_set_hash;
+    let config = ScoreConfig {
+        model: model.display().to_string(),
+        backend: Backend::Native,
+        waiting_max: 100,
+        ..ScoreConfig::default()
+    };
+    let (mut feed, input) = ring::<FeatureRecord>(64);
+    let (output, mut drain) = ring::<ScoredRecord>(64);
+    let load = || Scorer::load(&config, |_| Some(hash)).unwrap();
+    let (mut conductor, control) = control::channel(4);
+    let exchanges = Exchanges {
+        control: Some(control),
+        ..Exchanges::default()
+    };
+    let agent = ScoreAgent::new(&config, load(), input, output, &Counters::in_memory(32)).unwrap();
+    let mut agent = agent.with_exchanges(exchanges);
+    let (copies, catch_up) = ring(64);
+    let swap = Box::new(Swap {
+        scorer: load(),
+        next_sequence: 1,
+        catch_up,
+    });
+    let (mut copy, mut swap) = (Some(ScoreCommand::Copy(copies)), Some(ScoreCommand::Swap(swap)));
+    let mut retired = Vec::with_capacity(2);
+    let mut flags = [0; 200];
+    let heap_calls = count_heap_calls(|| {
+        for sequence in 1..=200 {
+            let command = match sequence {
+                1 => copy.take(),
+                50 => swap.take(),
+                _ => None,
+            };
+            command.map(|command| assert!(conductor.send(command).is_ok()));
+            assert!(feed.try_push(&record(sequence)));
+            agent.do_work(1);
+            let scored = drain.try_pop().unwrap();
+            assert_eq!(scored.payment.origin.sequence, sequence);
+            flags[sequence as usize - 1] = scored.payment.origin.flags & decision_flag::EXCHANGED;
+            retired.extend(conductor.next_retired());
+        }
+    });
+    assert_eq!(heap_calls, 0);
+    let Some(ScoreRetired::Swap {
+        is_done: true,
+        sequence,
+        ..
+    }) = retired.first()
+    else {
+        panic!("expected the former scorer back");
+    };
+    assert!(matches!(retired.last(), Some(ScoreRetired::Copy(_))));
+    let (before, behind) = flags.split_at(*sequence as usize);
+    assert!((50..200).contains(sequence), "{sequence}");
+    assert!(before.iter().all(|&flag| flag == 0));
+    assert!(behind.iter().all(|&flag| flag == decision_flag::EXCHANGED));
 }
 
 fn heap_calls_of_1000_cases(bank: &mut Bank) -> u64 {

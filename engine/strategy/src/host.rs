@@ -157,7 +157,7 @@ impl Host {
             scored_ns: subject.scored_ns,
             decided_ns: now_ns.max(subject.scored_ns),
             input_index: origin.input_index,
-            run_flags: origin.flags & decision_flag::RECOVERED,
+            run_flags: origin.flags & (decision_flag::RECOVERED | decision_flag::EXCHANGED),
             ..DecisionRecord::default()
         };
     }

@@ -6,13 +6,12 @@
 
 use std::path::Path;
 
-use pinion_node::admin::{Answer, Backfilled, Progress as Step, Request, SetName};
+use pinion_node::admin::{Answer, Backfilled, Request, SetName};
 
-use super::{SetFile, config_of, connect, open, unanswered};
+use super::{SetFile, Shown, config_of, connect, open, unanswered};
 use crate::args::{FeatureSetArguments, FeaturesBackfillArguments, Output};
 use crate::exit::{Ended, Failure};
 use crate::out::{Out, grouped, span};
-use crate::progress::Progress;
 
 /// Has it computed and put in force.
 ///
@@ -30,7 +29,7 @@ pub fn run(arguments: &FeaturesBackfillArguments, output: Output) -> Result<Ende
         set: path.canonicalize().map_err(Failure::could_not)?,
         from: arguments.from.clone(),
     };
-    let mut shown = Shown::default();
+    let mut shown = Shown::by(words);
     let answer = client.ask(&request, |step| shown.step(step));
     shown.end();
     let Answer::Backfilled(done) = answer.map_err(unanswered)? else {
@@ -71,33 +70,6 @@ fn lines(done: &Backfilled) -> [String; 2] {
             name(&done.former)
         ),
     ]
-}
-
-/// The progress of what is being done now.
-#[derive(Default)]
-struct Shown {
-    phase: String,
-    progress: Option<Progress>,
-}
-
-impl Shown {
-    fn step(&mut self, step: &Step) {
-        if step.phase != self.phase {
-            self.end();
-            self.phase.clone_from(&step.phase);
-            self.progress = Some(Progress::new(words(&step.phase), Some(step.of)));
-        }
-        if let Some(progress) = &mut self.progress {
-            progress.set_total(step.of);
-            progress.set(step.done);
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some(progress) = self.progress.take() {
-            progress.finish();
-        }
-    }
 }
 
 /// What an engine does in a phase.

@@ -23,13 +23,14 @@ use std::path::PathBuf;
 use pinion_features::FeatureSet;
 use pinion_features::set::schema::json_schema;
 use pinion_node::Config;
-use pinion_node::admin::{AdminError, Client, Standing};
+use pinion_node::admin::{AdminError, Client, Progress as Step, Standing};
 use pinion_replay::import::time::format_time;
 
 use crate::args::{EngineArguments, FeatureSetArguments, FeaturesCommand, Output};
 use crate::configuration;
 use crate::exit::{Ended, Failure};
 use crate::out::{Out, grouped, span};
+use crate::progress::Progress;
 
 /// Does it.
 ///
@@ -76,7 +77,7 @@ fn open(arguments: &FeatureSetArguments) -> Result<(Config, SetFile), Failure> {
 }
 
 /// The configuration with the folder of the engine that was asked for.
-fn config_of(arguments: &EngineArguments) -> Result<Config, Failure> {
+pub(in crate::commands) fn config_of(arguments: &EngineArguments) -> Result<Config, Failure> {
     let mut config = configuration::load(&arguments.configuration)?;
     if let Some(dir) = &arguments.dir {
         config.engine.dir.clone_from(dir);
@@ -85,11 +86,11 @@ fn config_of(arguments: &EngineArguments) -> Result<Config, Failure> {
 }
 
 /// Connects to the engine.
-fn connect(config: &Config) -> Result<Client, Failure> {
+pub(in crate::commands) fn connect(config: &Config) -> Result<Client, Failure> {
     Client::connect(&config.engine.dir).map_err(unanswered)
 }
 
-fn unanswered(error: AdminError) -> Failure {
+pub(in crate::commands) fn unanswered(error: AdminError) -> Failure {
     match error {
         AdminError::NotRunning { path, source } => {
             let path = path.display();
@@ -123,4 +124,40 @@ fn standing_words(standing: &Standing) -> String {
         grouped(standing.sequence),
         grouped(standing.lag_events)
     )
+}
+
+/// The progress of what is being done now.
+pub(in crate::commands) struct Shown {
+    words: fn(&str) -> &'static str,
+    phase: String,
+    progress: Option<Progress>,
+}
+
+impl Shown {
+    /// By the words for each phase.
+    pub(in crate::commands) fn by(words: fn(&str) -> &'static str) -> Self {
+        Self {
+            words,
+            phase: String::new(),
+            progress: None,
+        }
+    }
+
+    pub(in crate::commands) fn step(&mut self, step: &Step) {
+        if step.phase != self.phase {
+            self.end();
+            self.phase.clone_from(&step.phase);
+            self.progress = Some(Progress::new((self.words)(&step.phase), Some(step.of)));
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.set_total(step.of);
+            progress.set(step.done);
+        }
+    }
+
+    pub(in crate::commands) fn end(&mut self) {
+        if let Some(progress) = self.progress.take() {
+            progress.finish();
+        }
+    }
 }

@@ -55,6 +55,11 @@ pub enum Request {
         #[serde(default)]
         from: Option<String>,
     },
+    /// Bring another model up from the journal and put it in force; the one in force: make its bank anew.
+    ModelSwap {
+        /// The model's folder, as the engine sees it.
+        model: PathBuf,
+    },
     /// Write a checkpoint now.
     Checkpoint,
     /// How far replica and checkpoints are.
@@ -65,7 +70,7 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
-    /// How far a backfill is.
+    /// How far a backfill, or the exchange of a model, is.
     Progress(Progress),
     /// The end: what was asked for.
     Result(Answer),
@@ -83,6 +88,8 @@ pub enum Answer {
     Digest(Digest),
     /// Of [`Request::FeaturesBackfill`].
     Backfilled(Backfilled),
+    /// Of [`Request::ModelSwap`].
+    Swapped(Swapped),
     /// Of [`Request::Checkpoint`].
     Checkpoint(Checkpointed),
     /// Of [`Request::Status`].
@@ -163,10 +170,10 @@ pub struct Digest {
     pub digest: String,
 }
 
-/// How far a backfill is.
+/// How far a backfill, or the exchange of a model, is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What is being done: "journal", "copy", "catch up", "swap".
+    /// What is being done: "load", "journal", "cluster", "copy", "catch up", "swap".
     pub phase: String,
     /// Payments taken.
     pub done: u64,
@@ -185,6 +192,36 @@ pub struct Backfilled {
     pub first_sequence: u64,
     /// Payments of the journal that it was computed from; those that were too old to count are not among them.
     pub payments: u64,
+    /// How often it was begun anew because the ring ran full or the agent was too busy.
+    pub retries: u32,
+    /// How long it took. Unit: ms.
+    pub took_ms: u64,
+}
+
+/// A model by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelName {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// Its hash, as it stands in decisions, 16 hexadecimal digits.
+    pub hash: String,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// A model that was put in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swapped {
+    /// The model now in force.
+    pub model: ModelName,
+    /// The model before.
+    pub former: ModelName,
+    /// Sequence of the first payment whose score is the new model's.
+    pub first_sequence: u64,
+    /// Cases in its bank.
+    pub cases: u64,
     /// How often it was begun anew because the ring ran full or the agent was too busy.
     pub retries: u32,
     /// How long it took. Unit: ms.
@@ -223,6 +260,9 @@ pub struct Status {
     pub checkpoint_error: Option<String>,
     /// Whether a backfill is under way.
     pub is_backfilling: bool,
+    /// Whether the exchange of a model is under way.
+    #[serde(default)]
+    pub is_swapping_model: bool,
 }
 
 /// Why an engine could not be asked, or what it answered instead.

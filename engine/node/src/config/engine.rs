@@ -29,6 +29,10 @@ pub struct EngineConfig {
     /// How often the conductor looks after agents and clock and tells what happened. Unit: ms. Range: 10 to
     /// 60000. Default: 500.
     pub conductor_interval_ms: u64,
+    /// What a start does when `score.model` still is what it was when another model was swapped in (`pinion model
+    /// swap`): go on with the one that was swapped in (true), or put `score.model` in force, as a start with any other
+    /// model does (false). Default: true.
+    pub keeps_swapped_model: bool,
 }
 
 impl Default for EngineConfig {
@@ -41,6 +45,7 @@ impl Default for EngineConfig {
             drain_ms_max: 10_000,
             start_ms_max: 60_000,
             conductor_interval_ms: 500,
+            keeps_swapped_model: true,
         }
     }
 }
