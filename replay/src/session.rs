@@ -244,16 +244,16 @@ fn recorded(config: &Config, journal: &RecordedJournal) -> Result<Recorded, Repl
     })
 }
 
-/// The models that scored the journal, if the configured one is among them and the configured set served it; else none:
-/// the configured one is tried.
+/// The models that scored the journal, if the configured one was in force there and the configured set served it; else
+/// none: the configured one is tried.
 fn models(config: &Config, journal: &RecordedJournal, sets: &[InForce]) -> Result<Lane, ReplayError> {
     let Some(log) = ModelLog::of_journal(journal.dir())?.filter(|_| !sets.is_empty()) else {
         return Ok(Lane::default());
     };
     let configured = Known::find(&config.score.model).map_err(ModelsError::from)?;
     let scorings = log.recorded(journal.survey().end_position)?;
-    let scored = |scoring: &Scoring| scoring.model.hash == configured.hash;
-    if scorings.len() < 2 || !scorings.iter().any(scored) {
+    let is_configured = |scoring: &Scoring| scoring.model.hash == configured.hash;
+    if !log.knows(configured.hash) || (scorings.len() == 1 && scorings.iter().all(is_configured)) {
         return Ok(Lane::default());
     }
     Ok(Lane::prepare(config, (sets, &scorings), || journal.reader())?)

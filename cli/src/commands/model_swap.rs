@@ -4,6 +4,8 @@
 //!   folder ─▶ its path to the engine ─▶ progress … ─▶ in force from sequence n on
 //! ```
 
+use std::path::PathBuf;
+
 use pinion_node::admin::{Answer, ModelName, Request, Swapped};
 use pinion_score::manifest::locate;
 
@@ -18,7 +20,7 @@ use crate::out::{Out, grouped, span};
 /// The model is refused by the engine, or no engine answers.
 pub fn run(arguments: &ModelSwapArguments, output: Output) -> Result<Ended, Failure> {
     let config = config_of(&arguments.engine)?;
-    let configured = || config.score.model.clone().into();
+    let configured = || PathBuf::from(&config.score.model);
     let folder = arguments.folder.clone().unwrap_or_else(configured);
     // The engine may run in another folder.
     let folder = locate(&folder).and_then(|folder| Ok(folder.canonicalize().unwrap_or(folder)));
@@ -31,6 +33,13 @@ pub fn run(arguments: &ModelSwapArguments, output: Output) -> Result<Ended, Fail
         return Err(Failure::could_not("the engine answered another question"));
     };
     tell(&done, output)?;
+    let configured = locate(&configured())
+        .ok()
+        .and_then(|folder| folder.canonicalize().ok());
+    if configured.as_ref() != Some(&done.model.folder) {
+        let folder = done.model.folder.display();
+        eprintln!("it goes on after a restart; to have the configuration say so: score.model = \"{folder}\"");
+    }
     Ok(Ended::Well)
 }
 

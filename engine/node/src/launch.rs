@@ -30,10 +30,11 @@ use pinion_runtime::cores::{self, Group, Plan, Role};
 use pinion_runtime::counters::Counters;
 use pinion_runtime::faults::ErrorLog;
 use pinion_runtime::latest::{Seen, latest};
-use pinion_runtime::ring::{EntryConsumer, ring};
+use pinion_runtime::ring::{EntryConsumer, Producer, ring};
 use pinion_runtime::runner::{Runner, RunnerError, RunnerHandle, RunnerOptions};
 use pinion_runtime::shutdown::stop_in_order;
 use pinion_score::manifest::{ModelFolder, locate};
+use pinion_score::scorer::Finding;
 use pinion_strategy::StrategyError;
 use pinion_transport::config::{ClientKind, DriverKind, DriverThreading};
 use pinion_transport::driver::{DriverAgent, EmbeddedDriver};
@@ -316,21 +317,14 @@ impl Engine {
         let clock = Clock::system();
         let (counters, faults, dead_letters) = open_files(config)?;
         let in_force = sets.last().expect("one set is in force").clone();
-        let journal = recovery.position();
-        let recorded = recorded(config, &recovery)?;
+        let (journal, recorded) = (recovery.position(), recorded(config, &recovery)?);
         let beginning = Beginning::of(config, begun, &recovery)?;
-        let mut recovered = beginning.recovered.clone();
-        recovered.since = in_force.since;
+        let recovered = beginning.recovered_with(in_force.since);
         let lane = beginning.models(&models, &sets, &recovery)?;
         let driver = start_driver(config, &plan)?;
         let (progress, seen) = latest(beginning.resume.payment.mark.words());
         let (sets_end, features) = control::channel(COMMANDS_MAX);
         let (models_end, scores) = control::channel(COMMANDS_MAX);
-        let findings = config.checkpoint().enabled.then(|| {
-            let (findings, found) = ring(FINDINGS_MAX);
-            lock(&beginning.replica).set_findings(found);
-            findings
-        });
         let surroundings = Surroundings {
             connect,
             recorded,
@@ -341,7 +335,7 @@ impl Engine {
             models: lane,
             scores: Some(scores),
             resume: beginning.resume,
-            findings,
+            findings: beginning.findings(config),
             progress: Some(progress),
             gate: Gate::new(config.journal.gate, journal.clone()),
             dead_letters,
@@ -357,8 +351,7 @@ impl Engine {
             Housekeeping::of(&plan)
                 .run(|| journal_stage(config, recovery, entries, &clock, &counters, &faults))?,
         );
-        note_began(config, &set, &in_force, clock.now_ns())?;
-        models.note_began(checkpoints::journal_id(config)?, clock.now_ns())?;
+        note_began(&models, &set, &in_force, clock.now_ns())?;
         stages.extend(driver_stage(config));
         let runners = spawn(config, &plan, stages, &clock, &counters)?;
         let mut engine = Self {
@@ -725,6 +718,22 @@ impl Beginning {
         is_live.then(|| self.replica.clone())
     }
 
+    fn recovered_with(&self, since: Option<Since>) -> Recovered {
+        Recovered {
+            since,
+            ..self.recovered.clone()
+        }
+    }
+
+    /// The way by which the replica is told what the engine's scorer found, if it knows cases.
+    fn findings(&self, config: &Config) -> Option<Producer<Finding>> {
+        config.checkpoint().enabled.then(|| {
+            let (findings, found) = ring(FINDINGS_MAX);
+            lock(&self.replica).set_findings(found);
+            findings
+        })
+    }
+
     /// The models of the live lane: where it begins with the replica, the one in force alone.
     fn models(&self, models: &AtStart, sets: &[InForce], recovery: &Recovery) -> Result<Lane, NodeError> {
         let lane = if self.live().is_some() || models.scorings.len() == 1 {
@@ -810,10 +819,12 @@ fn sets_in_force(config: &Config, set: &Known, recovery: &Recovery) -> Result<Ve
 }
 
 /// Notes beside the journal, which has its first segment now, what serves from here on.
-fn note_began(config: &Config, set: &Known, in_force: &InForce, now_ns: i64) -> Result<(), NodeError> {
+fn note_began(models: &AtStart, set: &Known, in_force: &InForce, now_ns: i64) -> Result<(), NodeError> {
+    let config = &models.config;
     if let Some(journal_id) = checkpoints::journal_id(config)? {
         let mut history = History::read(&config.journal().dir, journal_id)?;
         history.began(set, in_force.since, (in_force.sequence, now_ns))?;
+        models.note_began(journal_id, now_ns)?;
     }
     Ok(())
 }

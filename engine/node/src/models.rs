@@ -659,8 +659,8 @@ impl AtStart {
     }
 
     /// Notes beside the journal, which has its first segment now, what scores from here on.
-    pub(crate) fn note_began(&self, journal_id: Option<u64>, now_ns: i64) -> Result<(), HistoryError> {
-        let (Some(journal_id), Some((step, scoring))) = (journal_id, &self.note) else {
+    pub(crate) fn note_began(&self, journal_id: u64, now_ns: i64) -> Result<(), HistoryError> {
+        let Some((step, scoring)) = &self.note else {
             return Ok(());
         };
         let mut log = ModelLog::read(&self.config.journal().dir, journal_id)?;

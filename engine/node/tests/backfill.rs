@@ -65,6 +65,21 @@ struct Rig {
     snapshotter: Snapshotter,
 }
 
+fn setting(config: &Config) -> Snapshotting {
+    let model = locate(Path::new(&config.score.model)).unwrap();
+    let model = ModelFolder::open(&model).unwrap();
+    Snapshotting {
+        configured_model: model.hash,
+        manifest: model.manifest,
+        interval: None,
+        housekeeping: Housekeeping::default(),
+        stop_max: Duration::from_secs(10),
+        journal_id: checkpoints::journal_id(config).unwrap().unwrap(),
+        copies_max: 1024,
+        restored_sequence: None,
+    }
+}
+
 impl Rig {
     fn start(folder: &Path, full_rings: u32) -> Self {
         let config = config(folder);
@@ -94,24 +109,12 @@ impl Rig {
         let follower = Follower::new(replica, DecisionMark::default(), followed)
             .unwrap()
             .unwrap();
-        let model = locate(Path::new(&config.score.model)).unwrap();
-        let model = ModelFolder::open(&model).unwrap();
-        let setting = Snapshotting {
-            configured_model: model.hash,
-            manifest: model.manifest,
-            interval: None,
-            housekeeping: Housekeeping::default(),
-            stop_max: Duration::from_secs(10),
-            journal_id: checkpoints::journal_id(&config).unwrap().unwrap(),
-            copies_max: 1024,
-            restored_sequence: None,
-        };
         let clock = Clock::system();
         let snapshotter = Snapshotter::spawn(
             &config,
             follower,
             Some((exchange, models)),
-            setting,
+            setting(&config),
             (&clock, &counters),
         )
         .unwrap();
