@@ -30,6 +30,7 @@ fn help_of_every_command_has_examples() {
         "model explain",
         "model train",
         "model compare",
+        "model swap",
         "replay",
         "lab",
         "lab run",

@@ -275,3 +275,62 @@ fn watched(room: &Room) {
     watch.terminate();
     assert_eq!(watch.end().0, Some(0));
 }
+
+/// Another model: the shipped one under another version.
+fn write_other_model(room: &Room) {
+    std::fs::create_dir(room.path("other")).unwrap();
+    let shipped = support::root().join("models/fraud-v1");
+    for file in ["manifest.toml", "encoder.onnx", "bank.bin"] {
+        std::fs::copy(shipped.join(file), room.path("other").join(file)).unwrap();
+    }
+    let text = std::fs::read_to_string(shipped.join("manifest.toml")).unwrap();
+    room.write(
+        "other/manifest.toml",
+        &text.replacen("version = 1", "version = 2", 1),
+    );
+}
+
+#[test]
+fn model_is_swapped_while_payments_come_in_and_the_journal_is_verified() {
+    let room = Room::new("model-swap");
+    room.write("payments.csv", &csv());
+    write_other_model(&room);
+    let swap = with_config(&["model", "swap", "other"]);
+    assert_snapshot!("swap_absent", room.shown(&swap));
+    let engine = start_engine(&room, &[]);
+    let first = FIRST.to_string();
+    room.stdout(&publish(&["--limit", &first]), 0);
+    digest_at(&room, FIRST);
+    let publisher = room.spawn(&publish(&["--skip", &first, "--rate", "500"]));
+    let done = json(&room, &["model", "swap", "other"]);
+    let at = done["first_sequence"].as_u64().unwrap();
+    assert!((FIRST + 1..=PAYMENTS + 1).contains(&at), "{done}");
+    assert_eq!(
+        (&done["model"]["version"], &done["former"]["version"]),
+        (&2.into(), &1.into())
+    );
+    let (code, _, stderr) = publisher.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    digest_at(&room, PAYMENTS);
+    // What is refused is told as a start would tell it.
+    let foreign = support::root().join("models/fraud-v2").display().to_string();
+    assert_snapshot!(
+        "swap_refused",
+        room.shown(&with_config(&["model", "swap", &foreign]))
+    );
+    // The configured one, and back to what it was.
+    let text = room.stdout(&with_config(&["model", "swap"]), 0);
+    let expected = format!(
+        "swapped at sequence 3,001: fraud-v1 version 1 (hash {}), before",
+        done["former"]["hash"].as_str().unwrap()
+    );
+    assert!(
+        text.starts_with("brought up from the journal to ") && text.contains(&expected),
+        "{text}"
+    );
+    stop(engine);
+    let verdict = json(&room, &["replay", "--verify"]);
+    assert_eq!(verdict["is_identical"], true, "{verdict}");
+    let explained = json(&room, &["model", "explain", "--sequence", &PAYMENTS.to_string()]);
+    assert_eq!(explained["model"]["hash"], done["model"]["hash"], "{explained}");
+}

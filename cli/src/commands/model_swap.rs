@@ -23,8 +23,8 @@ pub fn run(arguments: &ModelSwapArguments, output: Output) -> Result<Ended, Fail
     let configured = || PathBuf::from(&config.score.model);
     let folder = arguments.folder.clone().unwrap_or_else(configured);
     // The engine may run in another folder.
-    let folder = locate(&folder).and_then(|folder| Ok(folder.canonicalize().unwrap_or(folder)));
-    let model = folder.map_err(Failure::could_not)?;
+    let folder = locate(&folder).map_err(Failure::could_not)?;
+    let model = folder.canonicalize().unwrap_or(folder);
     let mut client = connect(&config)?;
     let mut shown = Shown::by(words);
     let answer = client.ask(&Request::ModelSwap { model }, |step| shown.step(step));
@@ -49,14 +49,7 @@ fn tell(done: &Swapped, output: Output) -> Result<(), Failure> {
         Output::Json => out.json(done)?,
         Output::Text => lines(done).iter().try_for_each(|line| out.line(line))?,
     }
-    out.flush()?;
-    if done.model.hash != done.former.hash {
-        let folder = done.model.folder.display();
-        eprintln!(
-            "it goes on after a restart; to say so, have score.model = \"{folder}\" in the configuration"
-        );
-    }
-    Ok(())
+    out.flush()
 }
 
 fn lines(done: &Swapped) -> [String; 2] {

@@ -103,7 +103,7 @@ pub enum NodeError {
     History(#[from] HistoryError),
     /// The model in force cannot be used.
     #[error(transparent)]
-    Models(#[from] ModelsError),
+    Models(Box<ModelsError>),
     /// The feature set cannot be used.
     #[error("features.set: {0}")]
     FeatureSet(#[from] SetError),
@@ -169,6 +169,12 @@ pub enum NodeError {
     /// An actor kept the engine after the control plane had ended.
     #[error("control plane: an actor still holds the engine")]
     StillHeld,
+}
+
+impl From<ModelsError> for NodeError {
+    fn from(error: ModelsError) -> Self {
+        Self::Models(Box::new(error))
+    }
 }
 
 impl NodeError {

@@ -125,7 +125,9 @@ fn exchange_of_the_scorer_takes_and_frees_nothing() {
                 50 => swap.take(),
                 _ => None,
             };
-            command.map(|command| assert!(conductor.send(command).is_ok()));
+            if let Some(command) = command {
+                assert!(conductor.send(command).is_ok());
+            }
             assert!(feed.try_push(&record(sequence)));
             agent.do_work(1);
             let scored = drain.try_pop().unwrap();
