@@ -105,7 +105,7 @@ pub enum ScoreError {
         /// Its hash.
         found: String,
         /// The pinned one.
-        expected: &'static str,
+        expected: String,
         /// The pinned version.
         version: &'static str,
     },
@@ -114,6 +114,31 @@ pub enum ScoreError {
     LibraryArch {
         /// The machine.
         arch: &'static str,
+    },
+    /// The program cannot use a GPU.
+    #[error("device is cuda, expected cpu: this program was built without the feature \"cuda\"")]
+    NoCuda,
+    /// There is no driver of a GPU.
+    #[error("device is cuda, expected cpu: this machine has no NVIDIA driver ({reason})")]
+    Driver {
+        /// What the system's loader said.
+        reason: String,
+    },
+    /// A library that the provider needs is nowhere.
+    #[error("cannot load {}: {reason}", path.display())]
+    Load {
+        /// The library.
+        path: PathBuf,
+        /// What the system's loader said.
+        reason: String,
+    },
+    /// The GPU build of the inference library is nowhere.
+    #[error("found no {name} in any of: {searched}; run `cargo xtask setup --gpu`, or give the folder")]
+    CudaMissing {
+        /// File name.
+        name: String,
+        /// The folders.
+        searched: String,
     },
     /// The library refused.
     #[error("ONNX Runtime, {action}: {reason}")]

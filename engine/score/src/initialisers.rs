@@ -148,14 +148,14 @@ fn from_half(half: u16) -> f32 {
 }
 
 /// A field of a protocol buffer message.
-enum Field<'a> {
+pub(crate) enum Field<'a> {
     Varint(u64),
     Fixed,
     Bytes(&'a [u8]),
 }
 
 impl<'a> Field<'a> {
-    fn bytes(&self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&self) -> Option<&'a [u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
             _ => None,
@@ -171,7 +171,7 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of a message, or `None` if it is cut short or malformed.
-fn fields(mut message: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
+pub(crate) fn fields(mut message: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
     let mut found = Vec::new();
     while !message.is_empty() {
         let key = varint(&mut message)?;

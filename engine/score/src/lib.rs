@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Start at [`agent`]; [`exchange`] lets another model take over; [`scorer`] holds the way from a vector to a score;
-//! [`cases`] how a label makes a case; [`bank`] the cases; [`histories`] what each entity's payments were like, which reasons
-//! compare with; [`manifest`] describes a model's folder; [`library`] finds and checks the inference library.
+//! [`cases`] how a label makes a case; [`bank`] the cases; [`device`] searches them on a GPU; [`histories`] what each entity's
+//! payments were like, which reasons compare with; [`manifest`] describes a model's folder; [`library`] finds and checks the
+//! inference library.
 //!
 //! Invariant: a score is a function of the vector, the model and the cases that are in the bank, and each event is
 //! encoded by itself, so it is the same bits in whichever batch the event lands.
@@ -24,6 +25,7 @@ pub mod scorer;
 
 pub mod bank;
 pub mod cases;
+pub mod device;
 pub mod encoder;
 mod initialisers;
 pub mod library;

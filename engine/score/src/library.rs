@@ -2,6 +2,8 @@
 //!
 //! Invariant: no byte of a library is executed before its hash was compared.
 
+pub mod cuda;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
@@ -57,7 +59,7 @@ pub fn find(configured: &Path) -> Result<PathBuf, ScoreError> {
         return Err(ScoreError::LibraryHash {
             path: path.clone(),
             found,
-            expected,
+            expected: expected.to_owned(),
             version: VERSION,
         });
     }
@@ -110,15 +112,21 @@ fn usual_places() -> Vec<PathBuf> {
             folder.join("../lib").join(FILE),
         ]);
     }
-    let working = std::env::current_dir().ok();
-    for start in program.iter().chain(&working) {
-        places.extend(
-            start
-                .ancestors()
-                .map(|folder| folder.join(".tools/onnxruntime").join(FILE)),
-        );
-    }
+    places.extend(
+        above(".tools/onnxruntime")
+            .into_iter()
+            .map(|folder| folder.join(FILE)),
+    );
     places
+}
+
+/// A folder of this name in each folder above the program or the working directory.
+fn above(name: &str) -> Vec<PathBuf> {
+    let (program, working) = (std::env::current_exe().ok(), std::env::current_dir().ok());
+    let starts = program.iter().chain(&working);
+    starts
+        .flat_map(|start| start.ancestors().map(|folder| folder.join(name)))
+        .collect()
 }
 
 #[cfg(test)]

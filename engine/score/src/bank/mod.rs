@@ -241,6 +241,16 @@ impl Bank {
         self.index.find(&self.rows, id)
     }
 
+    /// Whether a row has a case.
+    pub fn is_taken(&self, row: u32) -> bool {
+        self.rows[row as usize].is_taken == 1
+    }
+
+    /// Rows that have or had a case: those from this number on never had one.
+    pub fn touched(&self) -> u32 {
+        self.account[0].touched
+    }
+
     /// Whether a row is a fraud.
     pub fn is_fraud(&self, row: u32) -> bool {
         self.rows[row as usize].is_fraud == 1
@@ -326,6 +336,28 @@ impl Bank {
             }
         }
         found
+    }
+
+    /// Fills in how similar the rows of `neighbours` are to `embedding`, to the bit as [`Self::search`] says it. Each of
+    /// the rows has a case.
+    ///
+    /// Cost: about 20 ns each.
+    pub fn compare(&self, embedding: &[f32], neighbours: &mut [Neighbour]) {
+        const TOGETHER: usize = 64;
+        for neighbours in neighbours.chunks_mut(TOGETHER) {
+            let mut candidates = [Candidate {
+                place: 0,
+                similarity: 0.0,
+            }; TOGETHER];
+            let candidates = &mut candidates[..neighbours.len()];
+            for (candidate, neighbour) in candidates.iter_mut().zip(&*neighbours) {
+                candidate.place = self.rows[neighbour.row as usize].place;
+            }
+            self.embeddings.compare(embedding, candidates);
+            for (neighbour, candidate) in neighbours.iter_mut().zip(candidates) {
+                neighbour.similarity = candidate.similarity;
+            }
+        }
     }
 
     /// Lays the rows out in cells by what they resemble now, and begins to measure recall anew. Returns how many cells
