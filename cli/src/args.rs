@@ -394,6 +394,9 @@ pub enum ModelCommand {
     /// bank anew.
     #[command(after_help = examples::MODEL_SWAP)]
     Swap(ModelSwapArguments),
+    /// Measure encoder and search of the whole bank as one graph, on the CPU or a GPU, beside the engine's own.
+    #[command(after_help = examples::MODEL_BENCH)]
+    Bench(ModelBenchArguments),
 }
 
 /// Arguments of `model swap`.
@@ -404,6 +407,46 @@ pub struct ModelSwapArguments {
     pub engine: EngineArguments,
     /// Folder of the model; without it the one that score.model of the configuration names.
     pub folder: Option<PathBuf>,
+}
+
+/// Arguments of `model bench`.
+#[derive(Debug, Args)]
+pub struct ModelBenchArguments {
+    /// Folder of the model; a relative path is looked for as score.model is.
+    #[arg(long, value_name = "DIR", default_value = "models/fraud-v2")]
+    pub model: String,
+    /// Where the graph runs, beside the CPU.
+    #[arg(long, value_enum, default_value_t = DeviceName::Cpu, value_name = "DEVICE")]
+    pub device: DeviceName,
+    /// Vectors of a run.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 128], value_name = "N,N",
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub batch: Vec<u16>,
+    /// Rows of the bank.
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000], value_name = "N,N",
+        value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub rows: Vec<u32>,
+    /// Append the results to this file as a JSON line.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// ONNX Runtime's library, on cuda the folder of its GPU build; "auto": where the set-up puts it.
+    #[arg(long, value_name = "PATH", default_value = "auto")]
+    pub library: String,
+    /// Folder of CUDA's libraries; without it that of the GPU build, or where the system's loader finds them.
+    #[arg(long, value_name = "DIR")]
+    pub cuda: Option<PathBuf>,
+    /// SHA-256 of the CUDA provider, if it is not the pinned one: a build for one kind of GPU.
+    #[arg(long, value_name = "HASH")]
+    pub provider_sha256: Option<String>,
+}
+
+/// A device, as people name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceName {
+    /// One core of the CPU.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
 }
 
 /// Arguments of `model train`.

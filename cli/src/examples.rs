@@ -191,6 +191,18 @@ The page needs no network. docs/models.md of the source says how each figure is 
 Exit codes: 0 compared, 1 the champion gives recorded decisions another score, or nothing could be measured, 4 the \
 journal is corrupt.";
 
+/// `model bench`.
+pub const MODEL_BENCH: &str = "\
+Examples:
+  pinion model bench
+  pinion model bench --device cuda --json results.jsonl
+  pinion model bench --batch 1,32 --rows 100000 --model models/mine
+
+cuda needs a program built with the feature \"cuda\", what `cargo xtask setup --gpu` fetches, and a GPU; docs/models.md of \
+the source says how. PyTorch takes part where PINION_RIVALS_PYTHON, or python3, has it.
+
+Exit codes: 0 measured, 2 the device cannot be used, 5 similarities are off by more than 1e-5.";
+
 /// `replay`.
 pub const REPLAY: &str = "\
 Examples:

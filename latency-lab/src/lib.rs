@@ -10,13 +10,14 @@
 //! would have come meanwhile. Here the times are fixed beforehand and a late send counts against us.
 //!
 //! Start at [`scenario`]; [`rig`] is the open loop and [`subject`] what it drives; [`load`] makes the events;
-//! [`floor`] measures the machine; [`mod@bench`] is the small harness of the micro-benches in `benches/`.
+//! [`floor`] measures the machine; [`device`] the model on a GPU; [`mod@bench`] is the small harness of the micro-benches in `benches/`.
 //!
 //! Invariant: every figure names its unit, its environment and its rival, and comes from a run that anyone
 //! can repeat with `pinion lab run`.
 
 pub mod scenario;
 
+pub mod device;
 pub mod load;
 pub mod model;
 pub mod rig;

@@ -12,6 +12,7 @@ pub mod generate;
 pub mod lab;
 pub mod listen;
 pub mod model;
+pub mod model_bench;
 pub mod model_compare;
 pub mod model_swap;
 pub mod publish;

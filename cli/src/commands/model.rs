@@ -1,5 +1,5 @@
-//! `pinion model`: what the fraud model says of a payment, and why; `train` is in [`super::train`], `swap` in
-//! [`super::model_swap`].
+//! `pinion model`: what the fraud model says of a payment, and why; its other commands are in [`super::train`],
+//! [`super::model_compare`], [`super::model_swap`] and [`super::model_bench`].
 //!
 //! Invariant: what is shown was computed from the journal by the serving code; whether it is what was decided then is
 //! said beside it.
@@ -11,7 +11,7 @@ use pinion_schemas::records::{Score, decision_flag};
 use pinion_score::histories::OWN_MIN;
 use serde_json::{Value, json};
 
-use super::train;
+use super::{model_bench, train};
 use crate::args::{ModelCommand, ModelExplainArguments, Output};
 use crate::commands::{model_compare, model_swap};
 use crate::configuration;
@@ -30,6 +30,7 @@ pub fn run(command: &ModelCommand, output: Output) -> Result<Ended, Failure> {
         ModelCommand::Train(arguments) => train::train(arguments),
         ModelCommand::Compare(arguments) => model_compare::run(arguments, output),
         ModelCommand::Swap(arguments) => model_swap::run(arguments, output),
+        ModelCommand::Bench(arguments) => model_bench::run(arguments, output),
     }
 }
 

@@ -74,12 +74,19 @@ pub fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// The one of this process.
+static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+
+/// The process's environment, if a library is loaded.
+pub fn loaded() -> Option<&'static Environment> {
+    ENVIRONMENT.get()
+}
+
 /// The process's one environment of the library at `path`; later calls return the first one's.
 ///
 /// # Errors
 /// [`ScoreError::Onnx`] if the library cannot be loaded.
 pub fn environment(path: &Path) -> Result<&'static Environment, ScoreError> {
-    static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
     static LOADING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = LOADING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(environment) = ENVIRONMENT.get() {

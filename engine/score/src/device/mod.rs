@@ -481,12 +481,14 @@ impl fmt::Display for DeviceFailed {
     }
 }
 
+/// Whichever build of the library is loaded, its CPU kernels serve.
 fn place(device: Device, libraries: &Libraries, threads: usize) -> Result<Place, ScoreError> {
-    let path = match device {
-        Device::Cpu => library::find(Path::new(&libraries.library))?,
-        Device::Cuda => library::cuda::find(libraries)?,
+    let environment = match (device, library::loaded()) {
+        (Device::Cpu, Some(environment)) => environment,
+        (Device::Cpu, None) => library::environment(&library::find(Path::new(&libraries.library))?)?,
+        (Device::Cuda, _) => library::environment(&library::cuda::find(libraries)?)?,
     };
-    Place::new(device, &path, threads)
+    Ok(Place::new(device, environment, threads))
 }
 
 fn shapes(model: &ModelFolder, sizes: &Sizes) -> Shapes {

@@ -3,6 +3,7 @@
 //! Invariant: on CUDA every node runs on the device, or the notes of a [`Place`] say why not; a session that should be on
 //! the device and is not is an error.
 
+use ort::environment::Environment;
 use ort::memory::Allocator;
 #[cfg(feature = "cuda")]
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
@@ -12,7 +13,6 @@ use ort::value::{PrimitiveTensorElementType, Tensor};
 
 use super::Device;
 use crate::error::ScoreError;
-use crate::library;
 
 /// How a session runs on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) enum Way {
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     device: Device,
-    environment: &'static ort::environment::Environment,
+    environment: &'static Environment,
     threads: usize,
 }
 
@@ -45,13 +45,12 @@ pub(super) struct Memory {
 }
 
 impl Place {
-    /// Loads the library at `path`.
-    pub(super) fn new(device: Device, path: &std::path::Path, threads: usize) -> Result<Self, ScoreError> {
-        Ok(Self {
+    pub(super) fn new(device: Device, environment: &'static Environment, threads: usize) -> Self {
+        Self {
             device,
-            environment: library::environment(path)?,
+            environment,
             threads,
-        })
+        }
     }
 
     /// Ways in which a session may run here, the quickest first.

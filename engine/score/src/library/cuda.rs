@@ -11,6 +11,7 @@
 //! own business, or what `cargo xtask setup --gpu` fetched by hash.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::{FILE, VERSION, sha256};
 use crate::device::Libraries;
@@ -60,7 +61,11 @@ pub fn find(libraries: &Libraries) -> Result<PathBuf, ScoreError> {
             arch: std::env::consts::ARCH,
         });
     }
+    static READY: OnceLock<PathBuf> = OnceLock::new();
     let folder = folder(&libraries.library)?;
+    if READY.get() == Some(&folder) {
+        return Ok(folder.join(FILE));
+    }
     check(&folder, libraries.provider_sha256.as_deref())?;
     preload(Path::new("libcuda.so.1")).map_err(|reason| ScoreError::Driver { reason })?;
     for name in CUDA {
@@ -72,7 +77,7 @@ pub fn find(libraries: &Libraries) -> Result<PathBuf, ScoreError> {
         };
         preload(&path).map_err(|reason| ScoreError::Load { path, reason })?;
     }
-    Ok(folder.join(FILE))
+    Ok(READY.get_or_init(|| folder).join(FILE))
 }
 
 /// The folder that has the provider: `configured` itself, or for "auto" the first of the set-up's.
