@@ -426,6 +426,9 @@ pub struct ModelBenchArguments {
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000], value_name = "N,N",
         value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub rows: Vec<u32>,
+    /// Rows that the graph proposes for each vector, of which the bank takes the nearest.
+    #[arg(long, default_value_t = 1_024, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub proposals: u16,
     /// Append the results to this file as a JSON line.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

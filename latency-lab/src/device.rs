@@ -51,6 +51,8 @@ pub struct DeviceOptions {
     pub batches: Vec<usize>,
     /// Rows of the bank.
     pub rows: Vec<u32>,
+    /// Rows that a graph proposes for each vector.
+    pub proposals: usize,
 }
 
 /// Why nothing was measured.
@@ -77,7 +79,7 @@ pub fn run(options: &DeviceOptions, mut progress: impl FnMut(&str)) -> Result<De
     let model = ModelFolder::open(&locate(Path::new(&options.model))?)?;
     progress("the device's limits");
     let floors = floors(options)?;
-    let mut report = DeviceReport::new(Fingerprint::read(), &model, floors);
+    let mut report = DeviceReport::new(Fingerprint::read(), &model, options.proposals, floors);
     let batch_max = options.batches.iter().copied().max().unwrap_or(1);
     for &rows in &options.rows {
         progress(&format!("{rows} rows: drawing them"));
@@ -137,7 +139,7 @@ fn graphs(
     let sizes = Sizes {
         rows_max: cases.rows(),
         batch,
-        neighbours: model.manifest.bank.neighbours,
+        proposals: options.proposals,
         threads: 1,
     };
     let open = |device| {

@@ -52,6 +52,7 @@ fn options(arguments: &ModelBenchArguments) -> DeviceOptions {
         },
         batches: arguments.batch.iter().copied().map(usize::from).collect(),
         rows: arguments.rows.clone(),
+        proposals: usize::from(arguments.proposals),
     }
 }
 

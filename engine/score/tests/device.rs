@@ -9,6 +9,7 @@ use pinion_score::manifest::ModelFolder;
 use pinion_score::native::NativeEncoder;
 
 const NEIGHBOURS: usize = 16;
+const PROPOSALS: usize = 32;
 
 fn model(name: &str) -> ModelFolder {
     ModelFolder::open(
@@ -34,7 +35,7 @@ impl Rig {
         let sizes = Sizes {
             rows_max,
             batch,
-            neighbours: NEIGHBOURS,
+            proposals: PROPOSALS,
             threads: 1,
         };
         let config = BankConfig {
@@ -276,7 +277,7 @@ fn device_agrees_with_the_bank_within_a_tolerance() {
             let worst = theirs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(worst <= 1e-5, "{name}: embeddings are {worst} apart");
             let mut neighbours: Vec<Neighbour> = rig.device.proposals(index).collect();
-            assert_eq!(neighbours.len(), 2 * NEIGHBOURS);
+            assert_eq!(neighbours.len(), PROPOSALS);
             let said: Vec<f32> = neighbours.iter().map(|one| one.similarity).collect();
             rig.bank.compare(&embedding, &mut neighbours);
             let worst = neighbours
@@ -308,7 +309,7 @@ fn encoder_that_is_no_graph_is_refused() {
     let sizes = Sizes {
         rows_max: 512,
         batch: 1,
-        neighbours: NEIGHBOURS,
+        proposals: PROPOSALS,
         threads: 1,
     };
     let error = DeviceBank::open(Device::Cpu, &Libraries::default(), &model, &sizes);

@@ -31,6 +31,8 @@ pub struct DeviceReport {
     pub dimensions: usize,
     /// Neighbours of a vector.
     pub neighbours: usize,
+    /// Rows that a graph proposes for each vector.
+    pub proposals: usize,
     /// What the devices reach at most.
     pub floors: Vec<Floor>,
     /// What was timed.
@@ -209,7 +211,12 @@ impl Written {
 }
 
 impl DeviceReport {
-    pub(crate) fn new(environment: Fingerprint, model: &ModelFolder, floors: Vec<Floor>) -> Self {
+    pub(crate) fn new(
+        environment: Fingerprint,
+        model: &ModelFolder,
+        proposals: usize,
+        floors: Vec<Floor>,
+    ) -> Self {
         let manifest = &model.manifest;
         Self {
             format: FORMAT,
@@ -218,6 +225,7 @@ impl DeviceReport {
             model: format!("{} version {}", manifest.name, manifest.version),
             dimensions: manifest.encoder.dimensions,
             neighbours: manifest.bank.neighbours,
+            proposals,
             floors,
             lines: Vec::new(),
             written: Vec::new(),
@@ -244,8 +252,8 @@ impl DeviceReport {
             cpu, profile, load, ..
         } = &self.environment;
         let mut text = format!(
-            "{}, {} values per embedding, {} neighbours; {cpu}, {profile} build, load {load}\n",
-            self.model, self.dimensions, self.neighbours
+            "{}, {} values per embedding, {} neighbours of {} proposals; {cpu}, {profile} build, load {load}\n",
+            self.model, self.dimensions, self.neighbours, self.proposals
         );
         for floor in &self.floors {
             let (bytes, operations) = (floor.bytes_per_s / 1e9, floor.operations_per_s / 1e9);

@@ -11,10 +11,10 @@
 //! not have as the bank does; [`bench`](mod@bench) measures a device's own limits.
 //!
 //! The device proposes, the bank disposes. The device's sums have other last bits than the bank's, and may have others on
-//! another device; so a run asks for more rows than are wanted, the bank compares those itself, and
-//! [`DeviceBank::nearest`] says whether none that was left out can belong among them, by how far rounding can go. If so
-//! they are, to the bit and in order, what [`Bank::search`] finds; if not, the caller searches the bank. So no score
-//! depends on the device, its driver or the size of a batch.
+//! another device; so a run asks for more rows than are wanted, the bank compares those that rounding leaves in doubt, and
+//! [`DeviceBank::nearest`] says whether none is missing, by how far rounding can go. If so they are, to the bit and in
+//! order, what [`Bank::search`] finds; if not, because too many rows are as near as rounding can tell, the caller searches
+//! the bank. So no score depends on the device, its driver or the size of a batch.
 //!
 //! Rows are written over in place, as many as changed; the bank is never sent as a whole after the start. A row that has
 //! changed and is not written yet is compared by the bank, so what is inserted is seen by the next search.
@@ -39,9 +39,6 @@ use crate::manifest::ModelFolder;
 use graph::{ABSENT, FOUND, GROUP, SLICES, Shapes, WRITE, slice_name};
 use session::{Memory, Place, Way, failed, shared};
 use stale::Stale;
-
-/// Rows that are proposed for each that is wanted.
-const SPARE_FACTOR: usize = 2;
 
 /// Rows that are written at once: few, as labels come, and many, as at the start.
 const WRITTEN: [usize; 2] = [16, 4096];
@@ -101,8 +98,9 @@ pub struct Sizes {
     pub rows_max: u32,
     /// Vectors that a run takes; fewer cost as much. 1 to 1024.
     pub batch: usize,
-    /// Neighbours that are wanted of each vector at most.
-    pub neighbours: usize,
+    /// Rows that are proposed for each vector: more than neighbours are wanted, for where the device cannot tell rows
+    /// apart the bank compares them all. 1 to 4096.
+    pub proposals: usize,
     /// Threads of a run on the CPU.
     pub threads: usize,
 }
@@ -328,7 +326,8 @@ impl DeviceBank {
     /// computes it, and returns how many there are; nothing if it is not proved that none is missing.
     ///
     /// Sees:  every change of the bank that was noted.
-    /// Cost:  about 20 ns for each proposal and each row that is not written yet, and sorting them.
+    /// Cost:  about 20 ns for each neighbour that is wanted, each row that rounding leaves in doubt, and each that is not
+    ///        written yet; and sorting them.
     pub fn nearest(
         &mut self,
         index: usize,
@@ -337,22 +336,12 @@ impl DeviceBank {
         nearest: &mut [Neighbour],
     ) -> Option<usize> {
         let wanted = nearest.len().min(bank.len());
+        if wanted == 0 {
+            return Some(0);
+        }
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        let proposed = self.proposals(index);
-        candidates.extend(proposed.filter(|one| {
-            one.row < self.rows_max && bank.is_taken(one.row) && !self.stale.contains(one.row)
-        }));
-        let stale = self.stale.rows().iter().filter(|&&row| bank.is_taken(row));
-        candidates.extend(stale.map(|&row| Neighbour { row, similarity: 0.0 }));
-        bank.compare(embedding, &mut candidates);
-        let nearer = |a: &Neighbour, b: &Neighbour| {
-            let newer = || bank.sequence(b.row).cmp(&bank.sequence(a.row));
-            b.similarity.total_cmp(&a.similarity).then_with(newer)
-        };
-        candidates.sort_unstable_by(nearer);
-        let is_proved =
-            wanted <= candidates.len() && self.is_proved(index, embedding, wanted, &candidates, bank);
+        let is_proved = self.gather(index, embedding, bank, wanted, &mut candidates);
         if is_proved {
             nearest[..wanted].copy_from_slice(&candidates[..wanted]);
         }
@@ -360,25 +349,52 @@ impl DeviceBank {
         is_proved.then_some(wanted)
     }
 
-    /// Whether no row beside the candidates can be as near as the first `wanted` of them.
-    fn is_proved(
+    /// Gathers the rows that may be among the `wanted` nearest, the nearest first. Whether none is missing.
+    fn gather(
         &self,
         index: usize,
         embedding: &[f32],
-        wanted: usize,
-        candidates: &[Neighbour],
         bank: &Bank,
+        wanted: usize,
+        candidates: &mut Vec<Neighbour>,
     ) -> bool {
-        if candidates.len() == bank.len() || wanted == 0 {
+        let nearer = |a: &Neighbour, b: &Neighbour| {
+            let newer = || bank.sequence(b.row).cmp(&bank.sequence(a.row));
+            b.similarity.total_cmp(&a.similarity).then_with(newer)
+        };
+        let is_known = |row: u32| row < self.rows_max && bank.is_taken(row) && !self.stale.contains(row);
+        let mut proposed = self.proposals(index).filter(|one| is_known(one.row));
+        let stale = self.stale.rows().iter().filter(|&&row| bank.is_taken(row));
+        candidates.extend(stale.map(|&row| Neighbour { row, similarity: 0.0 }));
+        candidates.extend(proposed.by_ref().take(wanted));
+        if candidates.len() < wanted {
+            return false;
+        }
+        bank.compare(embedding, candidates);
+        candidates.sort_unstable_by(nearer);
+        // So many are at least as near as this one; whoever the device has further away than that is not among them.
+        let error = self.error(index, embedding);
+        let beside = f64::from(candidates[wanted - 1].similarity) - error;
+        let compared = candidates.len();
+        candidates.extend(proposed.take_while(|one| f64::from(one.similarity) >= beside));
+        bank.compare(embedding, &mut candidates[compared..]);
+        candidates.sort_unstable_by(nearer);
+        if candidates.len() == bank.len() {
             return embedding.iter().all(|value| value.is_finite());
         }
+        let furthest = self
+            .proposals(index)
+            .last()
+            .map_or(0.0, |last| f64::from(last.similarity));
+        furthest < f64::from(candidates[wanted - 1].similarity) - error
+    }
+
+    /// How far the device's similarities can be from the bank's.
+    fn error(&self, index: usize, embedding: &[f32]) -> f64 {
         let theirs = self.embedding(index).iter().zip(embedding);
         let squares = theirs.map(|(&theirs, &ours)| f64::from(theirs - ours).powi(2));
-        let apart = squares.sum::<f64>().sqrt();
         let rounded = 2.0 * self.shapes.width() as f64 * UNIT;
-        let furthest = self.proposals(index).last().map_or(0.0, |last| last.similarity);
-        let beside = f64::from(furthest) + LENGTHS_MAX * (apart + rounded);
-        f64::from(candidates[wanted - 1].similarity) > beside
+        LENGTHS_MAX * (squares.sum::<f64>().sqrt() + rounded)
     }
 
     fn line(&self, index: usize) -> &[f32] {
@@ -498,6 +514,6 @@ fn shapes(model: &ModelFolder, sizes: &Sizes) -> Shapes {
         features: model.manifest.features.len(),
         dimensions: model.manifest.encoder.dimensions,
         slice_rows,
-        found: (SPARE_FACTOR * sizes.neighbours).min(SLICES * slice_rows),
+        found: sizes.proposals.min(SLICES * slice_rows),
     }
 }
