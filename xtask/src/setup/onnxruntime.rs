@@ -87,7 +87,7 @@ fn fetch(workspace: &Workspace, architecture: &str, scratch: &Path) -> Result {
 }
 
 /// Moves the unpacked library into its place if it is the right one.
-fn place(unpacked: &Path, library: &Path, expected: &str) -> Result {
+pub(super) fn place(unpacked: &Path, library: &Path, expected: &str) -> Result {
     let bytes = fs::read(unpacked).map_err(|error| failure!("{}: {error}", unpacked.display()))?;
     let found = sha256_hex(&bytes);
     if found != expected {
