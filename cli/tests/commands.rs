@@ -31,6 +31,7 @@ fn help_of_every_command_has_examples() {
         "model train",
         "model compare",
         "model swap",
+        "model bench",
         "replay",
         "lab",
         "lab run",

@@ -148,7 +148,7 @@ def main():
 
         found = search(len(vectors))()[0]
         off = float((found.cpu() - expected).abs().max())
-        name = f"{torch.__version__}, {where}, driver's view of CUDA {torch.version.cuda}"
+        name = f"{torch.__version__}, {where}, built for CUDA {torch.version.cuda}"
         print(json.dumps({"name": name, "similarity_off": off}), flush=True)
         for line in sys.stdin:
             run = search(int(line))

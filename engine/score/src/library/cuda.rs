@@ -10,6 +10,7 @@
 //! Invariant: no byte of a library of the folder is executed before its hash was compared; those of CUDA are the machine's
 //! own business, or what `cargo xtask setup --gpu` fetched by hash.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -124,7 +125,10 @@ fn check(folder: &Path, provider: Option<&str>) -> Result<(), ScoreError> {
 
 /// Loads a library for good, so that whoever needs one of its name gets this one.
 fn preload(path: &Path) -> Result<(), String> {
-    ort::util::preload_dylib(path).map_err(|error| error.to_string())
+    ort::util::preload_dylib(path).map_err(|error| match error.source() {
+        Some(reason) => reason.to_string(),
+        None => error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -151,6 +155,15 @@ mod tests {
         assert!(
             error.contains(FILE) && error.contains("has the SHA-256 hash"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn library_that_cannot_be_loaded_is_told_with_the_reason() {
+        let reason = preload(Path::new("libnowhere.so.1")).unwrap_err();
+        assert!(
+            reason.contains("libnowhere.so.1: cannot open shared object file"),
+            "{reason}"
         );
     }
 
