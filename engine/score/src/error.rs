@@ -105,7 +105,7 @@ pub enum ScoreError {
         /// Its hash.
         found: String,
         /// The pinned one.
-        expected: String,
+        expected: Box<str>,
         /// The pinned version.
         version: &'static str,
     },

@@ -59,7 +59,7 @@ pub fn find(configured: &Path) -> Result<PathBuf, ScoreError> {
         return Err(ScoreError::LibraryHash {
             path: path.clone(),
             found,
-            expected: expected.to_owned(),
+            expected: expected.into(),
             version: VERSION,
         });
     }

@@ -115,7 +115,7 @@ fn check(folder: &Path, provider: Option<&str>) -> Result<(), ScoreError> {
             return Err(ScoreError::LibraryHash {
                 path,
                 found,
-                expected: expected.to_owned(),
+                expected: expected.into(),
                 version: VERSION,
             });
         }
