@@ -1,6 +1,7 @@
 //! The table that people read, and the line of results.
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
 use pinion_score::device::bench::Limits;
@@ -25,6 +26,8 @@ pub struct DeviceReport {
     pub bench: String,
     /// Where it ran.
     pub environment: Fingerprint,
+    /// The GPU: name, driver, memory, as `nvidia-smi` has them; none on a CPU.
+    pub gpu: Option<String>,
     /// Name and version of the model.
     pub model: String,
     /// Values of an embedding.
@@ -222,6 +225,7 @@ impl DeviceReport {
             format: FORMAT,
             bench: "model".to_owned(),
             environment,
+            gpu: gpu(),
             model: format!("{} version {}", manifest.name, manifest.version),
             dimensions: manifest.encoder.dimensions,
             neighbours: manifest.bank.neighbours,
@@ -255,6 +259,9 @@ impl DeviceReport {
             "{}, {} values per embedding, {} neighbours of {} proposals; {cpu}, {profile} build, load {load}\n",
             self.model, self.dimensions, self.neighbours, self.proposals
         );
+        if let Some(gpu) = &self.gpu {
+            let _ = writeln!(text, "{gpu}");
+        }
         for floor in &self.floors {
             let (bytes, operations) = (floor.bytes_per_s / 1e9, floor.operations_per_s / 1e9);
             let _ = writeln!(
@@ -310,6 +317,20 @@ impl DeviceReport {
             let _ = writeln!(text, "{line}");
         }
     }
+}
+
+/// What the driver's own program says, where there is one.
+fn gpu() -> Option<String> {
+    let query = [
+        "--query-gpu=name,driver_version,memory.total",
+        "--format=csv,noheader",
+    ];
+    let output = Command::new("nvidia-smi").args(query).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    output
+        .status
+        .success()
+        .then(|| text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Median and 99 %. Unit: µs.

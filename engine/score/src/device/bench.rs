@@ -37,7 +37,7 @@ pub struct Limits {
 pub fn measure(device: Device, libraries: &Libraries, threads: usize) -> Result<Limits, ScoreError> {
     let place = place(device, libraries, threads)?;
     let mut session = place.session(&graph::product(SIZE), Way::Launched)?;
-    let memory = place.memory(&session)?;
+    let memory = place.memory(&session, false)?;
     let from = zeros(
         memory.on_device([COPIED / SIZE, SIZE])?,
         memory.on_host([COPIED / SIZE, SIZE])?,

@@ -37,7 +37,7 @@ use crate::error::ScoreError;
 use crate::library;
 use crate::manifest::ModelFolder;
 use graph::{ABSENT, FOUND, GROUP, SLICES, Shapes, WRITE, slice_name};
-use session::{Memory, Place, Way, failed, shared};
+use session::{Manner, Memory, Place, Way, failed, shared};
 use stale::Stale;
 
 /// Rows that are written at once: few, as labels come, and many, as at the start.
@@ -120,7 +120,7 @@ pub struct DeviceBank {
     writer: Writer,
     stale: Stale,
     candidates: Vec<Neighbour>,
-    way: Way,
+    manner: Manner,
     notes: Vec<String>,
 }
 
@@ -162,29 +162,29 @@ impl DeviceBank {
             reason,
         })?;
         let mut notes = Vec::new();
-        for &way in place.ways() {
-            match Self::build(&place, way, &onnx, names[0], &shapes, sizes) {
-                Ok(mut bank) => {
-                    bank.notes = notes;
-                    return Ok(bank);
+        let mut last = ScoreError::NoCuda;
+        for manner in place.manners() {
+            match Self::build(&place, manner, &onnx, names[0], &shapes, sizes) {
+                Ok(bank) => return Ok(Self { notes, ..bank }),
+                Err(error) => {
+                    notes.push(error.to_string());
+                    last = error;
                 }
-                Err(error) if place.ways().last() == Some(&way) => return Err(error),
-                Err(error) => notes.push(error.to_string()),
             }
         }
-        Err(ScoreError::NoCuda)
+        Err(last)
     }
 
     fn build(
         place: &Place,
-        way: Way,
+        manner: Manner,
         onnx: &[u8],
         input: &str,
         shapes: &Shapes,
         sizes: &Sizes,
     ) -> Result<Self, ScoreError> {
-        let session = place.session(onnx, way)?;
-        let memory = place.memory(&session)?;
+        let session = place.session(onnx, manner.way)?;
+        let memory = place.memory(&session, manner.is_pinned)?;
         let mut binding = session.create_binding().map_err(failed("making a binding"))?;
         let features = Copied::new(&memory, [shapes.batch, shapes.features])?;
         let found = Copied::new(&memory, [shapes.batch, shapes.line()])?;
@@ -207,7 +207,7 @@ impl DeviceBank {
             writer: Writer::new(place, &memory, &slices, shapes)?,
             stale: Stale::all((SLICES * shapes.slice_rows) as u32),
             candidates: Vec::with_capacity(shapes.found + SLICES * shapes.slice_rows),
-            way,
+            manner,
             notes: Vec::new(),
             session,
         };
@@ -237,15 +237,20 @@ impl DeviceBank {
 
     /// How the graph runs, and what the library said of ways that are quicker.
     pub fn way(&self) -> String {
-        let way = match self.way {
+        let way = match self.manner.way {
             Way::Captured => "captured and played back",
             Way::Launched => "node by node",
             Way::Mixed => "node by node, some on the CPU",
         };
+        let memory = if self.manner.is_pinned {
+            ", by pinned memory"
+        } else {
+            ""
+        };
         if self.notes.is_empty() {
-            return way.to_owned();
+            return format!("{way}{memory}");
         }
-        format!("{way}; not otherwise: {}", self.notes.join("; "))
+        format!("{way}{memory}; not otherwise: {}", self.notes.join("; "))
     }
 
     /// Notes that a row has another case than before, or none. It is compared by the bank until [`Self::write_stale`].

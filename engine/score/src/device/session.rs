@@ -1,6 +1,6 @@
 //! Sessions of ONNX Runtime on a device, and tensors in its memory and beside it.
 //!
-//! Invariant: on CUDA every node runs on the device, or the notes of a [`Place`] say why not; a session that should be on
+//! Invariant: on CUDA every node runs on the device, or it is said why not; a session that should be on
 //! the device and is not is an error.
 
 use ort::environment::Environment;
@@ -30,6 +30,14 @@ pub(super) enum Way {
     Mixed,
 }
 
+/// How a session runs, and in what memory the CPU fills its inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Manner {
+    pub(super) way: Way,
+    /// Whether the device copies from and to the CPU's memory by itself. On the CPU there is nothing to pin.
+    pub(super) is_pinned: bool,
+}
+
 /// A device that is ready: the library is loaded.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
@@ -38,7 +46,7 @@ pub(super) struct Place {
     threads: usize,
 }
 
-/// Memory of a session's device, and memory of the CPU that the device copies from and to at full speed.
+/// Memory of a session's device, and memory of the CPU, pinned if it was to be.
 pub(super) struct Memory {
     device: Allocator,
     host: Allocator,
@@ -53,14 +61,19 @@ impl Place {
         }
     }
 
-    /// Ways in which a session may run here, the quickest first.
-    pub(super) fn ways(&self) -> &'static [Way] {
+    /// How sessions may run here, the quickest first.
+    pub(super) fn manners(&self) -> Vec<Manner> {
+        let manner = |is_pinned| move |way| Manner { way, is_pinned };
         match self.device {
-            Device::Cpu => &[Way::Launched],
+            Device::Cpu => vec![manner(false)(Way::Launched)],
             #[cfg(feature = "cuda")]
-            Device::Cuda => &[Way::Captured, Way::Launched, Way::Mixed],
+            Device::Cuda => {
+                let pinned = [Way::Captured, Way::Launched].map(manner(true));
+                let pageable = [Way::Captured, Way::Launched, Way::Mixed].map(manner(false));
+                pinned.into_iter().chain(pageable).collect()
+            }
             #[cfg(not(feature = "cuda"))]
-            Device::Cuda => &[],
+            Device::Cuda => Vec::new(),
         }
     }
 
@@ -95,13 +108,13 @@ impl Place {
     }
 
     /// Memory for a session's tensors.
-    pub(super) fn memory(&self, session: &Session) -> Result<Memory, ScoreError> {
+    pub(super) fn memory(&self, session: &Session, is_pinned: bool) -> Result<Memory, ScoreError> {
         match self.device {
             Device::Cpu => Ok(Memory {
                 device: Allocator::default(),
                 host: Allocator::default(),
             }),
-            Device::Cuda => cuda_memory(session),
+            Device::Cuda => cuda_memory(session, is_pinned),
         }
     }
 }
@@ -115,7 +128,7 @@ impl Memory {
         allocate(&self.device, shape)
     }
 
-    /// A tensor of zeros that the CPU reads and writes, pinned where the device is not the CPU.
+    /// A tensor of zeros that the CPU reads and writes.
     pub(super) fn on_host<T: PrimitiveTensorElementType + std::fmt::Debug>(
         &self,
         shape: [usize; 2],
@@ -176,7 +189,7 @@ fn on_cuda(builder: SessionBuilder, way: Way) -> ort::session::builder::BuilderR
 }
 
 #[cfg(feature = "cuda")]
-fn cuda_memory(session: &Session) -> Result<Memory, ScoreError> {
+fn cuda_memory(session: &Session, is_pinned: bool) -> Result<Memory, ScoreError> {
     let allocator = |device, kind| {
         MemoryInfo::new(device, 0, AllocatorType::Device, kind)
             .and_then(|info| Allocator::new(session, info))
@@ -184,7 +197,11 @@ fn cuda_memory(session: &Session) -> Result<Memory, ScoreError> {
     };
     Ok(Memory {
         device: allocator(AllocationDevice::CUDA, MemoryType::Default)?,
-        host: allocator(AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput)?,
+        host: if is_pinned {
+            allocator(AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput)?
+        } else {
+            Allocator::default()
+        },
     })
 }
 
@@ -198,6 +215,6 @@ fn on_cuda(builder: SessionBuilder, _: Way) -> ort::session::builder::BuilderRes
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda_memory(_: &Session) -> Result<Memory, ScoreError> {
+fn cuda_memory(_: &Session, _: bool) -> Result<Memory, ScoreError> {
     Err(ScoreError::NoCuda)
 }
