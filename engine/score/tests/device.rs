@@ -11,6 +11,10 @@ use pinion_score::native::NativeEncoder;
 const NEIGHBOURS: usize = 16;
 const PROPOSALS: usize = 32;
 
+/// A scoring agent may own one.
+const fn is_sent<T: Send>() {}
+const _: () = is_sent::<DeviceBank>();
+
 fn model(name: &str) -> ModelFolder {
     ModelFolder::open(
         &Path::new(env!("CARGO_MANIFEST_DIR"))

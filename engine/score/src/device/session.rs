@@ -218,3 +218,24 @@ fn on_cuda(builder: SessionBuilder, _: Way) -> ort::session::builder::BuilderRes
 fn cuda_memory(_: &Session, _: bool) -> Result<Memory, ScoreError> {
     Err(ScoreError::NoCuda)
 }
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+    use crate::device::graph;
+    use crate::library;
+
+    /// The library of the CPU knows no provider for GPUs: a session without one would be on the CPU.
+    #[test]
+    fn provider_that_cannot_be_registered_is_no_silent_cpu() {
+        let library = library::find(std::path::Path::new("auto")).unwrap();
+        let place = Place::new(Device::Cuda, library::environment(&library).unwrap(), 1);
+        for way in [Way::Captured, Way::Launched, Way::Mixed] {
+            let error = place.session(&graph::product(64), way).unwrap_err().to_string();
+            assert!(
+                error.starts_with("ONNX Runtime, setting up a session: "),
+                "{error}"
+            );
+        }
+    }
+}
