@@ -167,6 +167,16 @@ fn what_is_proved_is_what_the_bank_finds_at_any_fill() {
     }
 }
 
+/// Beyond some size the bank keeps its embeddings one by one.
+#[test]
+fn what_is_proved_is_what_a_large_bank_finds() {
+    let mut rig = Rig::new(&model("fraud-v1"), 20_000, 8, Precision::F32);
+    rig.insert_drawn(19_000);
+    rig.write();
+    rig.insert_drawn(7);
+    assert_eq!(rig.check(4), 32);
+}
+
 /// Its genuine payments are all alike: more rows than are proposed are as near as rounding can tell.
 #[test]
 fn where_rounding_decides_the_bank_is_asked() {

@@ -341,9 +341,19 @@ impl Bank {
     /// Fills in how similar the rows of `neighbours` are to `embedding`, to the bit as [`Self::search`] says it. Each of
     /// the rows has a case.
     ///
-    /// Cost: about 20 ns each.
+    /// Cost: about 20 ns each, 50 where embeddings are kept sixteen rows together.
     pub fn compare(&self, embedding: &[f32], neighbours: &mut [Neighbour]) {
         const TOGETHER: usize = 64;
+        if self.embeddings.is_by_block() {
+            let mut kept = [0.0; DIMENSIONS_MAX];
+            let kept = &mut kept[..self.dimensions()];
+            for neighbour in neighbours {
+                self.embedding(neighbour.row, kept);
+                let products = embedding.iter().zip(&*kept).map(|(wanted, value)| wanted * value);
+                neighbour.similarity = products.fold(0.0, |sum, product| sum + product);
+            }
+            return;
+        }
         for neighbours in neighbours.chunks_mut(TOGETHER) {
             let mut candidates = [Candidate {
                 place: 0,
