@@ -15,6 +15,7 @@ use pinion_replay::export;
 use pinion_replay::export::payments::JournalPayments;
 use pinion_replay::export::target::Target;
 use pinion_replay::verify::verify;
+use pinion_transport::config::DriverKind;
 use pinion_transport::in_process::{InProcessBus, InProcessPublication};
 use pinion_transport::{Bus as _, Offer, Publication as _};
 use support::{Day, config, day};
@@ -93,6 +94,8 @@ fn config_of(folder: &Path, set: &str) -> Config {
     let mut config = config(folder);
     config.features.set = set_path(set);
     config.checkpoint.enabled = false;
+    // The bus is of this process; a driver of the default name would be that of another test.
+    config.bus.driver = DriverKind::External;
     config.publish.when_unheard = WhenUnheard::Drop;
     config
 }

@@ -22,6 +22,7 @@ use pinion_replay::generate::{PaymentsConfig, PaymentsGenerator};
 use pinion_replay::import::EventSource as _;
 use pinion_replay::verify::verify;
 use pinion_schemas::encode::{Encoder, Stamp};
+use pinion_transport::config::DriverKind;
 use pinion_transport::in_process::{InProcessBus, InProcessPublication};
 use pinion_transport::{Bus as _, Offer, Publication as _};
 use support::{config, golden};
@@ -62,6 +63,8 @@ fn models(folder: &Path) -> [PathBuf; 2] {
 fn config_of(folder: &Path) -> Config {
     let mut config = config(&folder.join("data"));
     config.checkpoint.enabled = false;
+    // The bus is of this process; a driver of the default name would be that of another test.
+    config.bus.driver = DriverKind::External;
     config.publish.when_unheard = WhenUnheard::Drop;
     config
 }

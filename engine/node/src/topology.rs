@@ -178,8 +178,7 @@ pub fn build<C: Connect>(config: &Config, around: Surroundings<C>) -> Topology {
         config,
         around.connect,
         publish_ports,
-        around.started_ns,
-        around.resume,
+        (around.started_ns, around.resume),
         counters,
     ));
     Topology {
@@ -367,8 +366,7 @@ fn publish_stage<C: Connect>(
     config: &Config,
     connect: C,
     ports: pinion_publish::Ports,
-    started_ns: i64,
-    resume: Resume,
+    (started_ns, resume): (i64, Resume),
     counters: &Counters,
 ) -> Stage {
     let engine = Engine {
