@@ -15,9 +15,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use pinion_features::set::{FeatureSet, canonical};
 use pinion_features::{FeatureCommand, FeatureRetired, FeatureStore, Swap};
@@ -31,72 +30,28 @@ use pinion_schemas::records::{FEATURES_MAX, PaymentRecord};
 use pinion_score::manifest::{ModelFolder, locate};
 
 use crate::admin::features::set_name;
-use crate::admin::{Backfilled, Progress, Reply, Response};
+use crate::admin::{Backfilled, Reply};
 use crate::config::Config;
+use crate::exchanging::{
+    ANSWER_MAX, ATTEMPTS_MAX, Exchanging, Flags, INPUTS_MAX, NEAR, PAUSE, RING_LOOKS, Teller, now_ns, text,
+};
 use crate::feature_sets::{History, Known, Step};
 use crate::replica::{Followed, Follower, Replica, Since, copy_into_fresh, feature_store};
 use crate::snapshotter::Snapshotting;
 
-/// How much lower than the engine's other threads it stands: `nice`.
-pub(crate) const NICENESS: i32 = 19;
-
-/// Inputs taken between two looks around.
-pub(crate) const INPUTS_MAX: usize = 64;
-
-/// Payments behind the engine that count as nearly there.
-pub(crate) const NEAR: u64 = 8192;
+/// The conductor's end of the way to the feature agent.
+pub type Exchange = ConductorEnd<FeatureCommand, FeatureRetired>;
 
 /// Records that the agent is left to drain.
 const LEFT_MAX: usize = 64;
 
-/// Attempts before it is given up.
-pub(crate) const ATTEMPTS_MAX: u32 = 64;
-
-/// How long it sleeps when it waits for the engine.
-pub(crate) const PAUSE: Duration = Duration::from_millis(1);
-
-/// Looks for the ring that comes back after a swap, a pause apart.
-pub(crate) const RING_LOOKS: u32 = 100;
-
-/// How long the agent may take to answer a command.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(30);
-
-/// Time between two lines of progress.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
-
-/// The conductor's end of the way to the feature agent.
-pub type Exchange = ConductorEnd<FeatureCommand, FeatureRetired>;
-
 /// A backfill on its own thread.
-pub(crate) struct Backfill {
-    thread: JoinHandle<Ended>,
-    reply: Reply,
-    flags: Arc<Flags>,
-}
+pub(crate) type Backfill = Exchanging<Ended>;
 
 /// What a backfill came to: the way to the agent back, and the new replica.
 pub(crate) struct Ended {
     pub(crate) exchange: Exchange,
     pub(crate) outcome: Result<(Replica, Backfilled), String>,
-}
-
-/// What the thread and its owner tell each other.
-#[derive(Default)]
-pub(crate) struct Flags {
-    /// The engine stops.
-    pub(crate) is_cancelled: AtomicBool,
-    /// From here on what was before may be out of force.
-    pub(crate) is_swapping: AtomicBool,
-}
-
-impl Flags {
-    /// Refuses to go on when the engine stops.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        if self.is_cancelled.load(Ordering::Acquire) {
-            return Err("the engine stops".to_owned());
-        }
-        Ok(())
-    }
 }
 
 impl Backfill {
@@ -143,37 +98,11 @@ impl Backfill {
             pace: Pace::GENTLE,
             started: Instant::now(),
         };
-        let thread = setting
-            .housekeeping
-            .spawn("backfill", NICENESS, move || work.run_to_the_end());
-        match thread {
-            Ok(thread) => Ok(Self {
-                thread,
-                reply: reply.clone(),
-                flags,
-            }),
-            Err(error) => Err((None, format!("no thread for a backfill: {error}"))),
-        }
-    }
-
-    /// Whether the former set may be out of force already: its replica is not to be written and goes no further.
-    pub(crate) fn is_swapping(&self) -> bool {
-        self.flags.is_swapping.load(Ordering::Acquire)
-    }
-
-    /// Whether it is through.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Asks it to give up.
-    pub(crate) fn cancel(&self) {
-        self.flags.is_cancelled.store(true, Ordering::Release);
-    }
-
-    /// Waits for its end; whoever asked for it is told by the caller. `None`: it panicked.
-    pub(crate) fn end(self) -> (Option<Ended>, Reply) {
-        (self.thread.join().ok(), self.reply)
+        let with = (reply, flags);
+        Self::spawn(setting.housekeeping, "backfill", with, move || {
+            work.run_to_the_end()
+        })
+        .map_err(|error| (None, format!("no thread for a backfill: {error}")))
     }
 }
 
@@ -236,42 +165,6 @@ fn check_model(config: &Config, set: &FeatureSet, former: &FeatureSet) -> Result
         line(&lines),
         line(&expected)
     ))
-}
-
-/// Tells how far it is, not too often.
-pub(crate) struct Teller {
-    reply: Reply,
-    told: Option<(Instant, &'static str)>,
-    done: Counter,
-    of: Counter,
-}
-
-impl Teller {
-    /// One that answers `reply`, and shows it in the counters of `what`.
-    pub(crate) fn new(what: &str, counters: &Counters, reply: &Reply) -> Self {
-        Self {
-            reply: reply.clone(),
-            told: None,
-            done: counters.counter(&format!("{what}.done")),
-            of: counters.counter(&format!("{what}.of")),
-        }
-    }
-
-    pub(crate) fn tell(&mut self, phase: &'static str, done: u64, of: u64) {
-        let is_due = |(told, last): (Instant, &str)| last != phase || told.elapsed() >= PROGRESS_INTERVAL;
-        if !self.told.is_none_or(is_due) {
-            return;
-        }
-        self.told = Some((Instant::now(), phase));
-        self.done.set(done);
-        self.of.set(of.max(done));
-        // Whoever asked may be gone; what was asked for is put in force all the same.
-        self.reply.send(Response::Progress(Progress {
-            phase: phase.to_owned(),
-            done,
-            of: of.max(done),
-        }));
-    }
 }
 
 /// The new store on its way to the agent.
@@ -587,13 +480,4 @@ impl Work {
     fn decided(&self) -> u64 {
         DecisionMark::from_words(self.followed.progress.get()).sequence
     }
-}
-
-/// Unit: ns since the Unix epoch.
-pub(crate) fn now_ns() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
-}
-
-pub(crate) fn text(error: impl ToString) -> String {
-    error.to_string()
 }

@@ -35,6 +35,7 @@ mod notes;
 
 pub mod backfill;
 pub mod checkpoints;
+mod exchanging;
 pub mod model_swap;
 pub mod snapshotter;
 

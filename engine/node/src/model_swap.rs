@@ -17,7 +17,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use pinion_journal::Reader;
@@ -31,10 +30,10 @@ use pinion_score::exchange::Swap;
 use pinion_score::{ScoreCommand, ScoreRetired, Scorer};
 
 use crate::admin::{ModelName, Reply, Swapped, hash_text};
-use crate::backfill::{
-    ANSWER_MAX, ATTEMPTS_MAX, Flags, INPUTS_MAX, NEAR, NICENESS, PAUSE, RING_LOOKS, Teller, now_ns, text,
-};
 use crate::config::Config;
+use crate::exchanging::{
+    ANSWER_MAX, ATTEMPTS_MAX, Exchanging, Flags, INPUTS_MAX, NEAR, PAUSE, RING_LOOKS, Teller, now_ns, text,
+};
 use crate::feature_sets::{History, InForce};
 use crate::models::{Known, ModelLog, Scoring, Step};
 use crate::replica::{Followed, Follower, Replica, copy_into_fresh, scorer};
@@ -50,11 +49,7 @@ const COPIES_MAX: usize = 8192;
 pub type ModelExchange = ConductorEnd<ScoreCommand, ScoreRetired>;
 
 /// An exchange on its own thread.
-pub(crate) struct ModelSwap {
-    thread: JoinHandle<Ended>,
-    reply: Reply,
-    flags: Arc<Flags>,
-}
+pub(crate) type ModelSwap = Exchanging<Ended>;
 
 /// What an exchange came to: the way to the agent back, and the new replica with the configuration of its model.
 pub(crate) struct Ended {
@@ -94,37 +89,11 @@ impl ModelSwap {
             pace: Pace::GENTLE,
             started: Instant::now(),
         };
-        let thread = setting
-            .housekeeping
-            .spawn("model-swap", NICENESS, move || work.run_to_the_end());
-        match thread {
-            Ok(thread) => Ok(Self {
-                thread,
-                reply: reply.clone(),
-                flags,
-            }),
-            Err(error) => Err((None, format!("no thread for a model: {error}"))),
-        }
-    }
-
-    /// Whether the former model may be out of force already: its replica is not to be written and goes no further.
-    pub(crate) fn is_swapping(&self) -> bool {
-        self.flags.is_swapping.load(Ordering::Acquire)
-    }
-
-    /// Whether it is through.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
-
-    /// Asks it to give up.
-    pub(crate) fn cancel(&self) {
-        self.flags.is_cancelled.store(true, Ordering::Release);
-    }
-
-    /// Waits for its end; whoever asked for it is told by the caller. `None`: it panicked.
-    pub(crate) fn end(self) -> (Option<Ended>, Reply) {
-        (self.thread.join().ok(), self.reply)
+        let with = (reply, flags);
+        Self::spawn(setting.housekeeping, "model-swap", with, move || {
+            work.run_to_the_end()
+        })
+        .map_err(|error| (None, format!("no thread for a model: {error}")))
     }
 }
 
