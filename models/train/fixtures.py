@@ -15,6 +15,7 @@ import numpy
 import bank
 import model
 import network
+import reference
 from precision import PRECISIONS
 
 FOLDER = pathlib.Path(__file__).parent / "../../engine/score/tests/precisions"
@@ -40,6 +41,7 @@ def write_one(folder, encoder, x):
     rows = bank.Bank(encoder.embed(x[ROWS : 2 * ROWS]), numpy.ones(ROWS, "f4"), numpy.arange(ROWS) % 2)
     trained = model.Model(encoder, rows, 8, 0.1, 1.0, 0.0, bank.Admission(0.5, 4.0), 1_533_081_599_000_000_000)
     trained.usual = model.usual(x)
+    trained.reference = reference.tables(x[:ROWS], FEATURES, trained.scores(x[:ROWS]))
     about = {"name": "random", "version": 1, "trained_on": "nothing"}
     about |= {"features": FEATURES, "feature_set_hash": "00000000000000ff"}
     thresholds = {"alarm": 0.25, "false_alarm_cost": 5.0}

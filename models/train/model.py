@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import hashlib
+import re
 import tomllib
 
 import numpy
@@ -87,6 +88,7 @@ class Model:
     admission: banks.Admission | None = None  # by which the bank's rows were drawn
     as_of_ns: int | None = None  # event time of the last case that could be drawn
     usual: tuple | None = None  # mean and deviation of each feature: what is far from it is a reason
+    reference: dict | None = None  # what inputs and scores were like: `tables` of reference.py
 
     def shares(self, x):
         """[n] share of fraud among the votes."""
@@ -112,11 +114,11 @@ def write(folder, model, names, about, thresholds, metrics):
     for name, body in files.items():
         (folder / name).write_bytes(body)
     tables = manifest_tables(model, {name: hashlib.sha256(body).hexdigest() for name, body in files.items()})
-    tables |= {"thresholds": thresholds} | metrics
+    tables |= {"thresholds": thresholds} | metrics | (model.reference or {})
     lines = ["# Written by models/train/train.py; engine/score/src/manifest.rs says what each key means."]
     lines += [f"{key} = {toml_value(value)}" for key, value in about.items()]
     for table, content in tables.items():
-        lines += ["", f"[{table}]", *[f"{key} = {toml_value(value)}" for key, value in content.items()]]
+        lines += ["", f"[{table}]", *[f"{toml_key(key)} = {toml_value(value)}" for key, value in content.items()]]
     (folder / "manifest.toml").write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
@@ -151,8 +153,15 @@ def manifest_tables(model, sha256):
     }
 
 
+def toml_key(name):
+    """As it is if it may stand so, else as a string."""
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else toml_value(name)
+
+
 def toml_value(value):
-    """Text of a number, a string or a list of them."""
+    """Text of a number, a string, or a list or table of them."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml_value(each)}" for key, each in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(toml_value, value)) + "]"
     return f'"{value}"' if isinstance(value, str) else f"{value}"

@@ -20,6 +20,7 @@ import model
 import network
 import onnx_file
 import precision
+import reference
 import settings
 import train
 from precision import PRECISIONS
@@ -162,6 +163,56 @@ class Precision(unittest.TestCase):
                 settings.read(path)
 
 
+class Reference(unittest.TestCase):
+    """The cases of the engine's own unit tests, engine/node/src/drift/mod.rs."""
+
+    def edges(self, values):
+        return reference.edges_of(numpy.array(values, "f4")).tolist()
+
+    def test_deciles_do_not_depend_on_the_order(self):
+        ascending = numpy.arange(100)
+        self.assertEqual(self.edges(ascending), [10, 20, 30, 40, 50, 60, 70, 80, 90])
+        self.assertEqual(self.edges(ascending * 37 % 100), self.edges(ascending))
+        values = numpy.array([-5, 10, 10.5, 90, 90.5, numpy.inf, numpy.nan], "f4")
+        self.assertEqual(reference.places_of(values, self.edges(ascending)).tolist(), [0, 0, 1, 8, 9, 9, 0])
+
+    def test_equal_values_are_one_bin_with_one_below(self):
+        below = lambda value: float(numpy.nextafter(numpy.float32(value), numpy.float32(-numpy.inf)))
+        self.assertEqual(self.edges([7] * 50), [below(7), 7])
+        mostly_zero = [0] * 85 + [1] * 15
+        self.assertEqual(self.edges(mostly_zero), [below(0), 0, 1])
+        self.assertEqual(self.edges([]), [])
+        self.assertEqual(self.edges([numpy.nan, 3]), [below(3), 3])
+        places = reference.places_of(numpy.array([-1, 0, 0, 0.5, 1, 2], "f4"), self.edges(mostly_zero))
+        self.assertEqual(numpy.bincount(places).tolist(), [1, 2, 2, 1])
+
+    def test_edges_are_the_same_f32_when_read_back(self):
+        random = numpy.random.default_rng(8)
+        values = (random.normal(size=2000) * 10 ** random.uniform(-40, 38, 2000)).astype("f4")
+        for part in numpy.array_split(values, 50) + [numpy.zeros(9, "f4"), numpy.full(9, -0.1, "f4")]:
+            table = {"found": reference.distribution(part)}
+            read = tomllib.loads("\n".join(f"{key} = {model.toml_value(value)}" for key, value in table.items()))
+            numpy.testing.assert_array_equal(numpy.array(read["found"]["edges"]).astype("f4"), reference.edges_of(part))
+
+    def test_shares_sum_up_to_one(self):
+        for count in (1, 3, 7, 999):
+            shares = reference.distribution(numpy.random.default_rng(count).normal(size=count))["shares"]
+            self.assertAlmostEqual(sum(shares), 1, places=12)
+            self.assertGreaterEqual(min(shares), 0)
+
+    def test_scores_with_other_last_digits_stay_in_their_bin(self):
+        scores = numpy.array([0.001] * 60 + [0.5] * 40)
+        edges = reference.edges_of(scores, reference.SLACK)
+        exact = reference.places_of(scores.astype("f4"), edges)
+        self.assertEqual(numpy.unique(exact).tolist(), [1, 2])
+        for off in (1 - 2e-5, 1 + 2e-5):
+            numpy.testing.assert_array_equal(reference.places_of((scores * off).astype("f4"), edges), exact)
+
+    def test_feature_without_a_finite_value_is_refused_by_name(self):
+        with self.assertRaisesRegex(SystemExit, "^b: no finite value on the validation days"):
+            reference.tables(numpy.array([[1, numpy.nan]], "f4"), ["a", "b"], numpy.array([0.5]))
+
+
 class Inputs(unittest.TestCase):
     def test_ramps_say_how_much_of_their_piece_is_passed(self):
         x = numpy.array([[0.0], [10.0], [30.0], [30.0]], "f4")
@@ -224,6 +275,27 @@ class Training(unittest.TestCase):
             self.assertEqual(manifest["thresholds"]["false_alarm_cost"], PLAN.costs.false_alarm)
             alarms = (found.scores(vectors.x[masks[2]]) >= alarm).sum()
             self.assertEqual(figures["alarms"], alarms)
+
+    def test_manifest_says_what_inputs_and_scores_were_like_on_the_validation_days(self):
+        with tempfile.TemporaryDirectory() as folder:
+            vectors, masks, found, _ = self.trained(folder, 1)
+            manifest = tomllib.loads(pathlib.Path(folder, "manifest.toml").read_text())["reference"]
+            x = vectors.x[masks[1]]
+            self.assertEqual(list(manifest["features"]), vectors.features)
+            for index, name in enumerate(vectors.features):
+                self.assertEqual(manifest["features"][name], reference.distribution(x[:, index]))
+            self.assertEqual(manifest["score"], reference.distribution(found.scores(x), reference.SLACK))
+
+    def test_reference_scores_are_of_cases_that_the_bank_does_not_hold(self):
+        """Where the split is by shares, the bank that is written holds validation rows."""
+        vectors, plan = made_vectors(), dataclasses.replace(PLAN, split=settings.Split(0, 0, 0, 0, 0, 0.2, 0.3))
+        masks = train.split(vectors.times, plan.split)
+        found, rows = train.train_models(vectors, masks, plan, 1)["f32"]
+        x = vectors.x[masks[1]]
+        without = dataclasses.replace(found, bank=found.bank.where(masks[0][rows]))
+        expected, among = (reference.distribution(each.scores(x), reference.SLACK) for each in (without, found))
+        self.assertEqual(found.reference["reference.score"], expected)
+        self.assertNotEqual(expected, among)
 
     def test_every_precision_is_read_back_as_it_was_measured(self):
         x, sizes = made_vectors().x[:100], []

@@ -6,9 +6,9 @@
 origin is described in the settings (`settings.py`).
 
 Rows are split by time: warm-up (windows fill), training, a delay in which labels become known, validation
-(temperature, calibration, thresholds) and test (reported only). The encoder is measured in each precision, with a bank
-and a calibration of its own, and written in the wanted one. Fixed seeds and one thread: on one machine, the same
-vectors give the same files, byte for byte.
+(temperature, calibration, thresholds, what inputs and scores are like) and test (reported only). The encoder is
+measured in each precision, with a bank and a calibration of its own, and written in the wanted one. Fixed seeds and
+one thread: on one machine, the same vectors give the same files, byte for byte.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import calibration
 import data
 import metrics
 import model
+import reference
 import settings
 from precision import PRECISIONS
 
@@ -72,8 +73,11 @@ def around(encoder, vectors, masks, wanted, seed):
     shares = model.banks.shares(queries, fitting, neighbours, temperature)
     scales = calibration.platt(calibration.logit(shares), frauds.astype(float))
     as_of_ns = int(vectors.times[rows[-1]])
-    usual = model.usual(x)
-    return model.Model(encoder, bank, neighbours, temperature, *scales, admission, as_of_ns, usual), rows[chosen]
+    found = model.Model(encoder, bank, neighbours, temperature, *scales, admission, as_of_ns, model.usual(x))
+    # By the bank without the validation rows, so that the scores are those of cases that it does not hold.
+    scores = calibration.calibrated(shares, *scales)
+    found.reference = reference.tables(vectors.x[validation], vectors.features, scores)
+    return found, rows[chosen]
 
 
 def alarm_thresholds(vectors, masks, trained, costs):

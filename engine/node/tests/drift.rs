@@ -2,6 +2,7 @@
 
 mod support;
 
+use pinion_node::Config;
 use support::*;
 
 #[test]
@@ -36,4 +37,28 @@ fn inputs_and_scores_are_counted_window_by_window() {
     // Amounts are drawn alike all along; windows of 30 days go on filling for 30 days.
     assert!(index("amount_minor") < 400, "{indices:?}");
     assert!(index("customer_count_30d") > 2_000, "{indices:?}");
+}
+
+#[test]
+fn shipped_model_has_drift_from_its_first_window_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.score.model = Config::default().score.model;
+    config.features.set = set_path("payments-v2");
+    config.drift.window_transactions = 100;
+    let mut light = Light::start(&config);
+    light.run(300);
+    let counters = light.engine.counters().clone();
+    let transactions = counters.value("score.scored").unwrap();
+    assert!(
+        transactions < u64::from(config.drift.reference_transactions),
+        "the first transactions cannot be the reference"
+    );
+    wait_for(|| counters.value("drift.windows") == Some(transactions / 100));
+    light.stop();
+    let index = |name: &str| counters.value(&format!("drift.{name}")).unwrap();
+    // No terminal here has a label that is older than its delay, and amounts are drawn from up to 900.00.
+    assert!(index("feature.amount_minor") > 250);
+    assert!(index("feature.terminal_known_age_s") > 250);
+    assert!(index("score") > 0);
 }

@@ -151,6 +151,10 @@ fn to_the_front(values: &mut [f32], is_wanted: impl Fn(f32) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use pinion_score::manifest::ModelFolder;
+
     use super::*;
 
     fn bins(values: &[f32]) -> Bins {
@@ -178,6 +182,28 @@ mod tests {
         assert_eq!(bins(&[f32::NAN, 3.0]).edges(), [3.0_f32.next_down(), 3.0]);
         let counts = bins(&mostly_zero).counts_of([-1.0, 0.0, 0.0, 0.5, 1.0, 2.0].into_iter());
         assert_eq!(counts[..4], [1, 2, 2, 1]);
+    }
+
+    #[test]
+    fn reference_of_the_trainer_is_what_the_engine_makes_of_the_same_vectors() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../score/tests/precisions/f32");
+        let manifest = ModelFolder::open(&folder).unwrap().manifest;
+        let text = std::fs::read_to_string(folder.join("expected.csv")).unwrap();
+        let rows = text.lines().map(|line| line.split(','));
+        let rows: Vec<Vec<f32>> = rows
+            .map(|row| row.map(|value| value.parse().unwrap()).collect())
+            .collect();
+        let reference = manifest.reference.unwrap();
+        for (index, name) in manifest.features.iter().enumerate() {
+            let values: Vec<f32> = rows.iter().map(|row| row[index]).collect();
+            let (found, told) = (bins(&values), &reference.features[name]);
+            assert_eq!(found.edges(), told.edges, "{name}");
+            let counts = found.counts_of(values.iter().copied());
+            for (&count, share) in counts.iter().zip(&told.shares) {
+                let expected = f64::from(count) / values.len() as f64;
+                assert!((share - expected).abs() < 2e-6, "{name}: {told:?}");
+            }
+        }
     }
 
     #[test]
