@@ -48,7 +48,7 @@ pub struct Manifest {
     pub reference: Option<Reference>,
 }
 
-/// How inputs and scores were distributed.
+/// How inputs and scores were distributed on the validation days of the training.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
