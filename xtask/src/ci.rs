@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::programs::Runner;
+use crate::programs::{NO_TRAINER, Runner, trainer_tests};
 use crate::workspace::{Result, Workspace, failure, run, say, shown};
 use crate::{codegen, layers, setup, tidy};
 
@@ -225,7 +225,13 @@ fn tests(workspace: &Workspace, report: &mut Report) -> Result {
     for command in Runner::at_hand(workspace).all_tests(workspace) {
         through(command, &mut io::stdout().lock(), report)?;
     }
-    Ok(())
+    match trainer_tests(workspace) {
+        Some(command) => through(command, &mut io::stdout().lock(), report),
+        None => {
+            report.skipped.push(NO_TRAINER.to_owned());
+            Ok(())
+        }
+    }
 }
 
 /// Runs every bench at smoke size, in the profile of the tests. The glob keeps to bench targets: `--benches`

@@ -32,7 +32,27 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[&str]) -> Result {
     for command in &mut runner.all_tests(workspace) {
         run(command)?;
     }
-    Ok(())
+    match trainer_tests(workspace) {
+        Some(mut command) => run(&mut command),
+        None => {
+            say(NO_TRAINER);
+            Ok(())
+        }
+    }
+}
+
+/// Why the trainer's tests are left out.
+pub(crate) const NO_TRAINER: &str =
+    "trainer's tests: no .tools/trainer, which the first `pinion model train` makes";
+
+/// The tests of `models/train`, where there is an environment to run them in: 430 MB that nothing else needs.
+pub(crate) fn trainer_tests(workspace: &Workspace) -> Option<Command> {
+    let python = workspace.path(".tools/trainer/bin/python");
+    python.exists().then(|| {
+        let mut command = workspace.command(python);
+        command.args(["-m", "unittest", "discover", "models/train"]);
+        command
+    })
 }
 
 /// What runs the tests.
