@@ -151,6 +151,8 @@ impl Session {
             });
         }
         let mut config = config.clone();
+        // The scores are the same, and a running engine's GPU stays its own.
+        config.score = config.score.on_cpu();
         // Nobody listens to a replay: what waits for a listener would wait for ever.
         config.publish.when_unheard = WhenUnheard::Drop;
         let (clock, virtual_clock) = Clock::manual(survey.first_stamp_ns);

@@ -332,6 +332,7 @@ impl Work {
         scoring: &Scoring,
         mut attempt: Attempt,
     ) -> Result<Outcome, String> {
+        attempt.scorer.prepare().map_err(text)?;
         loop {
             let place = (attempt.scorer.as_mut(), attempt.sequence);
             attempt.sequence = self.follow_both(replica, inputs, place)?;

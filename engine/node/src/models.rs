@@ -303,7 +303,8 @@ impl Lane {
     /// # Errors
     /// A model is refused, or gone; the journal cannot be read.
     ///
-    /// Cost: one pass over the journal through features and scorer for each model that takes over, up to there.
+    /// Cost: one pass over the journal through features and scorer for each model that takes over, up to there. Only the
+    ///       first and the last have a GPU, if there is one.
     pub fn prepare(
         config: &Config,
         (sets, scorings): (&[InForce], &[Scoring]),
@@ -322,7 +323,10 @@ impl Lane {
                     scoring.model,
                     scoring.sequence
                 );
-                let successor = successor(&config, sets, scoring, open()?)?;
+                let mut successor = successor(&config, sets, scoring, open()?)?;
+                if last.is_none() {
+                    successor.scorer.serve(&config.score)?;
+                }
                 lane.successors.push_back(successor);
             }
         }

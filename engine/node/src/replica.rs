@@ -31,7 +31,7 @@ use pinion_runtime::state::{self, Region, RegionMut, State};
 use pinion_schemas::records::{FEATURES_MAX, PaymentRecord, Score};
 use pinion_schemas::wire::Lane;
 use pinion_score::scorer::Finding;
-use pinion_score::{ScoreError, Scorer};
+use pinion_score::{ScoreConfig, ScoreError, Scorer};
 
 use crate::config::Config;
 use crate::feature_sets::{self, InForce};
@@ -129,7 +129,8 @@ impl Replica {
     }
 
     /// One of the last of `sets`, which is in force, that knows the cases, too: those of the model. The transactions that
-    /// a former set served come to the scorer with that set's vectors. Cost: as [`Self::new`] for each set, and loads the
+    /// a former set served come to the scorer with that set's vectors. It scores on the CPU: a GPU is the engine's own.
+    /// Cost: as [`Self::new`] for each set, and loads the
     /// model.
     ///
     /// # Errors
@@ -138,7 +139,7 @@ impl Replica {
     /// Panics: if there is no set.
     pub fn with_cases(config: &Config, sets: &[InForce]) -> Result<Self, ReplicaError> {
         let in_force = sets.last().expect("one set is in force");
-        let scorer = scorer(config, &in_force.set)?;
+        let scorer = load(&config.score.on_cpu(), &in_force.set)?;
         Ok(Self {
             scorer: Some(scorer),
             formers: feature_sets::formers(config, sets, &[])?,
@@ -433,8 +434,12 @@ pub fn feature_store(config: &Config, set: &FeatureSet) -> Result<FeatureStore, 
 /// # Errors
 /// The model, its library or the configuration is refused.
 pub(crate) fn scorer(config: &Config, set: &FeatureSet) -> Result<Box<Scorer>, ScoreError> {
+    load(&config.score, set)
+}
+
+fn load(config: &ScoreConfig, set: &FeatureSet) -> Result<Box<Scorer>, ScoreError> {
     let hash_of_first = |slots| canonical::hash_of_first(set, slots);
-    Scorer::load(&config.score, hash_of_first).map(Box::new)
+    Scorer::load(config, hash_of_first).map(Box::new)
 }
 
 /// Copies a state into another of the same configuration. What is zero in both is not written, so that memory nobody

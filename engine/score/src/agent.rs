@@ -55,18 +55,19 @@ struct Tempo {
 }
 
 impl ScoreAgent {
-    /// An agent that serves from `scorer`.
+    /// An agent that serves from `scorer`, which has all cases that it begins with.
     ///
     /// # Errors
-    /// [`ScoreError`] if the configuration is refused.
+    /// [`ScoreError`] if the configuration is refused, or a device fails.
     pub fn new(
         config: &ScoreConfig,
-        scorer: Scorer,
+        mut scorer: Scorer,
         input: Consumer<FeatureRecord>,
         output: Producer<ScoredRecord>,
         counters: &Counters,
     ) -> Result<Self, ScoreError> {
         config.validate()?;
+        scorer.prepare()?;
         let counters = ScoreCounters::new(counters);
         counters.show(&scorer);
         Ok(Self {
@@ -195,6 +196,9 @@ impl Agent for ScoreAgent {
             }
         });
         counters.show(scorer);
+        if let Some(searches) = scorer.take_searches() {
+            counters.add_searches(searches);
+        }
         tempo.end();
         commands + work_count
     }

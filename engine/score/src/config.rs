@@ -4,12 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::bank::{BankConfig, ROWS_MAX};
 use crate::cases::CaseEntity;
+use crate::device::{Libraries, Sizes};
+use crate::encoder;
 use crate::error::ScoreError;
 
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
 
-/// Which code runs the encoder.
+/// Cases that a GPU proposes at most.
+const PROPOSALS_MAX: u64 = 4096;
+
+/// Which code computes scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
@@ -17,6 +22,8 @@ pub enum Backend {
     Onnx,
     /// Our own loops over the same weights: needs no library, gives the same bits on every machine.
     Native,
+    /// As native, but a GPU searches the bank for each batch; gives the same bits.
+    Cuda,
 }
 
 /// The scoring stage.
@@ -26,11 +33,13 @@ pub struct ScoreConfig {
     /// Folder of the model: manifest.toml, encoder.onnx, bank.bin. A relative path is looked for in the working
     /// directory, then in the folders above the program and above the working directory.
     pub model: String,
-    /// What runs the encoder: "onnx" (ONNX Runtime on the CPU) or "native" (own code, no library needed,
-    /// same bits on every machine). The two agree to 1e-5.
+    /// What computes scores: "onnx" (ONNX Runtime on the CPU), "native" (own code, no library needed, same bits on every
+    /// machine; the two agree to 1e-5), or "cuda" (as native, to the bit, but an NVIDIA GPU searches the bank; for large
+    /// banks, and for a program that was built with it).
     pub backend: Backend,
     /// Path of the ONNX Runtime library, or "auto": beside the program, in its lib folder, or where
-    /// `cargo xtask setup` puts it.
+    /// `cargo xtask setup` puts it. With "cuda" the folder of the GPU build, or "auto": where
+    /// `cargo xtask setup --gpu` puts it.
     pub library: String,
     /// Events scored in one duty cycle at most; of these, up to 32 are encoded at once. 1 to 1024.
     pub batch_max: u32,
@@ -55,6 +64,49 @@ pub struct ScoreConfig {
     pub histories_max: u32,
     /// The cases that scores are made of.
     pub bank: BankConfig,
+    /// The GPU of "cuda". Nothing here changes a score.
+    pub device: DeviceConfig,
+}
+
+/// Section `[score.device]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceConfig {
+    /// Cases that the GPU proposes for each transaction. Where more cases than these are as near as rounding can tell,
+    /// the CPU searches the bank as well, counted in score.device_left; more of them cost each run more.
+    /// Range: 1 to 4096. Default: 1024.
+    pub proposals: u32,
+    /// Folder of CUDA's libraries, or "auto": beside the GPU build of ONNX Runtime, else where the system's loader finds
+    /// them.
+    pub cuda: String,
+    /// SHA-256 of the CUDA provider, or "pinned": that of the build which `cargo xtask setup --gpu` fetches.
+    pub provider_sha256: String,
+}
+
+/// What of the section can change a score, as it goes into hashes. What is left out stands here as its default, if it
+/// stood here when hashes were first recorded.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Deciding {
+    model: String,
+    backend: Backend,
+    library: String,
+    batch_max: u32,
+    batch_wait_us: u32,
+    waiting_max: u32,
+    genuine_after_s: u64,
+    case_entity: CaseEntity,
+    histories_max: u32,
+    bank: BankConfig,
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        Self {
+            proposals: 1024,
+            cuda: "auto".to_owned(),
+            provider_sha256: "pinned".to_owned(),
+        }
+    }
 }
 
 impl Default for ScoreConfig {
@@ -70,14 +122,15 @@ impl Default for ScoreConfig {
             case_entity: CaseEntity::default(),
             histories_max: 65_536,
             bank: BankConfig::default(),
+            device: DeviceConfig::default(),
         }
     }
 }
 
 impl ScoreConfig {
-    /// The section without what cannot change a score: which model it is, its hash says; where the library lies, and how
-    /// many events are scored at once and how long they wait for that, makes no difference.
-    pub fn deciding(&self) -> Self {
+    /// The section without what cannot change a score: which model it is, its hash says; where the library lies, whether
+    /// a GPU searches, and how many events are scored at once and how long they wait for that, makes no difference.
+    pub fn deciding(&self) -> Deciding {
         let Self {
             model,
             library,
@@ -85,19 +138,72 @@ impl ScoreConfig {
             batch_wait_us,
             ..
         } = Self::default();
-        Self {
+        let Self {
+            waiting_max,
+            genuine_after_s,
+            case_entity,
+            histories_max,
+            ..
+        } = *self;
+        Deciding {
             model,
+            backend: self.on_cpu().backend,
             library,
             batch_max,
             batch_wait_us,
-            ..self.clone()
+            waiting_max,
+            genuine_after_s,
+            case_entity,
+            histories_max,
+            bank: self.bank.clone(),
         }
+    }
+
+    /// The same without a GPU; the scores are the same to the bit.
+    pub fn on_cpu(&self) -> Self {
+        let mut config = self.clone();
+        if self.backend == Backend::Cuda {
+            config.backend = Backend::Native;
+        }
+        config
+    }
+
+    /// Where the libraries of a GPU are.
+    pub(crate) fn libraries(&self) -> Libraries {
+        let unless = |value: &str, name: &str| (value != name).then(|| value.to_owned());
+        Libraries {
+            library: self.library.clone(),
+            cuda: unless(&self.device.cuda, "auto").map(Into::into),
+            provider_sha256: unless(&self.device.provider_sha256, "pinned"),
+        }
+    }
+
+    /// What the memory of a GPU is for: as many vectors as are encoded at once.
+    pub(crate) fn device_sizes(&self) -> Sizes {
+        Sizes {
+            rows_max: self.bank.rows_max,
+            batch: encoder::ROWS_MAX.min(self.batch_max as usize),
+            proposals: self.device.proposals as usize,
+            threads: 1,
+        }
+    }
+
+    /// Refuses what a GPU cannot do.
+    ///
+    /// # Errors
+    /// [`ScoreError::ApproximateOnDevice`].
+    pub(crate) fn validate_device(&self) -> Result<(), ScoreError> {
+        let got = self.bank.approximate_from_rows;
+        if self.backend == Backend::Cuda && got > 0 {
+            return Err(ScoreError::ApproximateOnDevice { got });
+        }
+        Ok(())
     }
 
     /// Refuses values that are out of range.
     ///
     /// # Errors
-    /// [`ScoreError::BatchMax`], [`ScoreError::Empty`], [`ScoreError::Bank`].
+    /// [`ScoreError::BatchMax`], [`ScoreError::Empty`], [`ScoreError::Bank`], [`ScoreError::ApproximateOnDevice`].
     pub fn validate(&self) -> Result<(), ScoreError> {
         if !(1..=1024).contains(&self.batch_max) {
             return Err(ScoreError::BatchMax { got: self.batch_max });
@@ -105,32 +211,70 @@ impl ScoreConfig {
         if self.model.is_empty() {
             return Err(ScoreError::Empty { key: "score.model" });
         }
-        if self.library.is_empty() {
-            return Err(ScoreError::Empty { key: "score.library" });
+        let paths = [
+            ("score.library", &self.library),
+            ("score.device.cuda", &self.device.cuda),
+        ];
+        if let Some((key, _)) = paths.into_iter().find(|(_, path)| path.is_empty()) {
+            return Err(ScoreError::Empty { key });
         }
         let limits = [
-            ("score.batch_wait_us", self.batch_wait_us.into(), 1_000_000),
-            ("score.waiting_max", self.waiting_max.into(), ROWS_MAX.into()),
-            ("score.histories_max", self.histories_max.into(), ROWS_MAX.into()),
-            ("score.genuine_after_s", self.genuine_after_s, 365 * DAY_S),
+            ("score.batch_wait_us", self.batch_wait_us.into(), 0, 1_000_000),
+            ("score.waiting_max", self.waiting_max.into(), 0, ROWS_MAX.into()),
+            (
+                "score.histories_max",
+                self.histories_max.into(),
+                0,
+                ROWS_MAX.into(),
+            ),
+            ("score.genuine_after_s", self.genuine_after_s, 0, 365 * DAY_S),
+            (
+                "score.device.proposals",
+                self.device.proposals.into(),
+                1,
+                PROPOSALS_MAX,
+            ),
         ];
-        for (key, got, max) in limits {
-            if got > max {
-                return Err(ScoreError::Bank {
-                    key,
-                    got,
-                    min: 0,
-                    max,
-                });
+        for (key, got, min, max) in limits {
+            if !(min..=max).contains(&got) {
+                return Err(ScoreError::Bank { key, got, min, max });
             }
         }
-        self.bank.validate()
+        self.bank.validate()?;
+        self.validate_device()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Journals and checkpoints of one serve the other.
+    #[test]
+    fn gpu_decides_nothing() {
+        let mut config = ScoreConfig {
+            backend: Backend::Native,
+            ..ScoreConfig::default()
+        };
+        let expected = config.deciding();
+        config.backend = Backend::Cuda;
+        config.device.proposals = 7;
+        assert_eq!(config.deciding(), expected);
+        config.backend = Backend::Onnx;
+        assert_ne!(config.deciding(), expected);
+    }
+
+    /// As it was hashed before there was a GPU.
+    #[test]
+    fn what_decides_is_written_as_the_section_without_the_device() {
+        let config = ScoreConfig::default();
+        let (mut whole, deciding) = (
+            toml::Table::try_from(&config).unwrap(),
+            toml::to_string(&config.deciding()).unwrap(),
+        );
+        whole.remove("device");
+        assert_eq!(toml::from_str::<toml::Table>(&deciding).unwrap(), whole);
+    }
 
     #[track_caller]
     fn check(change: impl FnOnce(&mut ScoreConfig), expected: &str) {
@@ -169,6 +313,21 @@ mod tests {
         check(
             |config| config.genuine_after_s = 365 * DAY_S + 1,
             "score.genuine_after_s is 31536001, expected 0 to 31536000",
+        );
+        check(
+            |config| config.device.proposals = 0,
+            "score.device.proposals is 0, expected 1 to 4096",
+        );
+        check(
+            |config| config.device.cuda.clear(),
+            "score.device.cuda is empty, expected a path",
+        );
+        check(
+            |config| {
+                config.backend = Backend::Cuda;
+                config.bank.approximate_from_rows = 1_000;
+            },
+            "score.bank.approximate_from_rows is 1000, expected 0: with score.backend = \"cuda\" every search is exact",
         );
         check(
             |config| config.bank.rows_max = 0,

@@ -3,6 +3,7 @@
 use pinion_runtime::counters::{Counter, Counters};
 use pinion_schemas::records::{FeatureRecord, Score, decision_flag, payment_kind};
 
+use crate::device::Searches;
 use crate::scorer::Scorer;
 
 /// The stage's counters.
@@ -39,6 +40,12 @@ pub struct ScoreCounters {
     pub bank_is_approximate: Counter,
     /// Times that recall fell below its floor, so that exact search took over.
     pub bank_recall_fell: Counter,
+    /// Transactions whose neighbours a device found, proved to be the bank's.
+    pub device_proved: Counter,
+    /// Transactions that the bank was searched for beside a device: nothing was proved, or the device failed.
+    pub device_left: Counter,
+    /// Batches that the device failed on.
+    pub device_failed: Counter,
     /// Transactions that wait for their label.
     pub waiting: Counter,
     /// Transactions that made room for others before their label came.
@@ -79,6 +86,9 @@ impl ScoreCounters {
             bank_recall_permille: counters.counter("score.bank_recall_permille"),
             bank_is_approximate: counters.counter("score.bank_is_approximate"),
             bank_recall_fell: counters.counter("score.bank_recall_fell"),
+            device_proved: counters.counter("score.device_proved"),
+            device_left: counters.counter("score.device_left"),
+            device_failed: counters.counter("score.device_failed"),
             waiting: counters.counter("score.waiting"),
             forgotten: counters.counter("score.forgotten"),
             labels_admitted: counters.counter("score.labels_admitted"),
@@ -100,6 +110,13 @@ impl ScoreCounters {
         self.passed.add(u64::from(!is_transaction));
         self.shed.add(u64::from(is_shed));
         self.degraded.add(u64::from(is_degraded));
+    }
+
+    /// Counts what a device was asked.
+    pub fn add_searches(&self, searches: Searches) {
+        self.device_proved.add(searches.proved);
+        self.device_left.add(searches.left);
+        self.device_failed.add(searches.failed);
     }
 
     /// Shows what the scorer counts itself, because it is state.

@@ -33,7 +33,8 @@ impl Encoder {
     /// Whatever is wrong with the model's files or the library.
     pub fn load(config: &ScoreConfig, model: &ModelFolder) -> Result<Self, ScoreError> {
         match config.backend {
-            Backend::Native => Ok(Self::Native(Box::new(NativeEncoder::load(model)?))),
+            // A GPU proposes cases; embeddings are ours, so that scores are the same everywhere.
+            Backend::Native | Backend::Cuda => Ok(Self::Native(Box::new(NativeEncoder::load(model)?))),
             Backend::Onnx => {
                 let manifest = &model.manifest.encoder;
                 let bytes = model.read(&manifest.file, &manifest.sha256)?;

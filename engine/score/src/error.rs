@@ -115,6 +115,17 @@ pub enum ScoreError {
         /// The machine.
         arch: &'static str,
     },
+    /// The GPU that is to search the bank cannot be used.
+    #[error("score.backend is \"cuda\", expected \"native\", which gives the same scores: {0}")]
+    Cuda(#[source] Box<Self>),
+    /// A device cannot take part in a search that may miss some.
+    #[error(
+        "score.bank.approximate_from_rows is {got}, expected 0: with score.backend = \"cuda\" every search is exact"
+    )]
+    ApproximateOnDevice {
+        /// The value found.
+        got: u32,
+    },
     /// The program cannot use a GPU.
     #[error("device is cuda, expected cpu: this program was built without the feature \"cuda\"")]
     NoCuda,

@@ -7,6 +7,9 @@
 //!
 //! Start at [`Scorer::apply_all`], which takes the lane's events in order.
 //!
+//! With a device (see [`crate::device`]) the neighbours of a whole batch are proposed at once, and proved or searched for
+//! one transaction after the other: they are the bank's all the same.
+//!
 //! Invariant: a score is finite and in 0..=1, or the event is marked degraded.
 
 use std::path::Path;
@@ -20,7 +23,9 @@ use pinion_schemas::records::{
 
 use crate::bank::{Bank, Neighbour};
 use crate::cases::{Cases, LabelTally};
-use crate::config::ScoreConfig;
+use crate::config::{Backend, ScoreConfig};
+use crate::device::search::DeviceSearch;
+use crate::device::{Device, DeviceBank, Searches};
 use crate::encoder::{Encoder, ROWS_MAX};
 use crate::error::ScoreError;
 use crate::histories::{Histories, Own};
@@ -98,6 +103,8 @@ pub struct Scorer {
     encoder: Encoder,
     oracle: NativeEncoder,
     cases: Cases,
+    /// None: the bank is searched here.
+    device: Option<Box<DeviceSearch>>,
     histories: Histories,
     reasons: Reasons,
     model: (String, u32),
@@ -146,6 +153,7 @@ impl Scorer {
             encoder: Encoder::load(config, &model)?,
             oracle,
             cases,
+            device: None,
             histories,
             reasons: Reasons::new(features, dimensions),
             model: (manifest.name.clone(), manifest.version),
@@ -160,7 +168,66 @@ impl Scorer {
             found: 0,
         };
         scorer.compare_with_oracle(&model)?;
+        scorer.open_device(config, &model)?;
         Ok(scorer)
+    }
+
+    /// Has the bank searched on `device`, which was opened for this model. Neighbours and scores stay what they are.
+    ///
+    /// Panics: if the device has no room for the bank, or search is approximate.
+    pub fn with_device(mut self, device: DeviceBank) -> Self {
+        assert!(device.fits(self.bank(), self.features), "a device of this model");
+        assert!(
+            !self.cases.counts_searches(),
+            "a device finds what an exact search finds"
+        );
+        self.device = Some(Box::new(DeviceSearch::new(device)));
+        self
+    }
+
+    /// Makes a scorer that followed one that serves: it searches where `config`, of the same model, says, and holds all
+    /// that it needs there.
+    ///
+    /// # Errors
+    /// As [`Self::load`] and [`Self::prepare`].
+    pub fn serve(&mut self, config: &ScoreConfig) -> Result<(), ScoreError> {
+        if self.device.is_none() {
+            self.open_device(config, &ModelFolder::open(&locate(Path::new(&config.model))?)?)?;
+        }
+        self.prepare()
+    }
+
+    /// Has a device hold the whole bank, so that the next batch need not wait for that. Without one nothing is done.
+    ///
+    /// # Errors
+    /// [`ScoreError::Onnx`]: the device failed.
+    pub fn prepare(&mut self) -> Result<(), ScoreError> {
+        let Some(device) = &mut self.device else {
+            return Ok(());
+        };
+        let filled = device.fill(self.cases.bank_mut());
+        filled.map_err(|error| ScoreError::Onnx {
+            action: "copying the bank to the device",
+            reason: error.to_string(),
+        })
+    }
+
+    /// What a device was asked since this was last called; none: there is no device.
+    pub fn take_searches(&mut self) -> Option<Searches> {
+        self.device.as_mut().map(|device| device.take_searches())
+    }
+
+    /// Opens the GPU, if `config` asks for it.
+    fn open_device(&mut self, config: &ScoreConfig, model: &ModelFolder) -> Result<(), ScoreError> {
+        if config.backend != Backend::Cuda {
+            return Ok(());
+        }
+        config.validate_device()?;
+        let opened = DeviceBank::open(Device::Cuda, &config.libraries(), model, &config.device_sizes());
+        let device = opened.map_err(|error| ScoreError::Cuda(Box::new(error)))?;
+        tracing::info!("score.backend is \"cuda\": {}", device.way());
+        self.device = Some(Box::new(DeviceSearch::new(device)));
+        Ok(())
     }
 
     /// The model's hash, as it stands in decisions.
@@ -210,8 +277,10 @@ impl Scorer {
         self.cases.bank()
     }
 
-    /// The bank, to be changed by hand: what is inserted, relabelled or removed is seen by the next [`Self::score`].
+    /// The bank, to be changed by hand: what is inserted, relabelled or removed is seen by the next [`Self::score`]. A
+    /// device is filled anew after this.
     pub fn bank_mut(&mut self) -> &mut Bank {
+        self.forget_device();
         self.cases.bank_mut()
     }
 
@@ -244,6 +313,7 @@ impl Scorer {
     /// Panics: if there are more than [`ROWS_MAX`].
     pub fn apply_all(&mut self, records: &[FeatureRecord], mut handle: impl FnMut(&FeatureRecord, Score)) {
         self.batch.rows = 0;
+        self.begin_searches(true);
         for record in records {
             if is_to_be_scored(&record.payment) {
                 self.batch.put(&record.features[..self.features]);
@@ -368,8 +438,17 @@ impl Scorer {
 
     fn encode_one(&mut self, vector: &[f32; FEATURES_MAX]) {
         self.batch.rows = 0;
+        self.begin_searches(false);
         self.batch.put(&vector[..self.features]);
         self.encode();
+    }
+
+    /// Another batch is next. `is_waiting`: a device searches for it, if there is one; who takes events one by one follows,
+    /// and leaves the device to those who serve.
+    fn begin_searches(&mut self, is_waiting: bool) {
+        if let Some(device) = &mut self.device {
+            device.begin(is_waiting);
+        }
     }
 
     /// Encodes the batch. If that fails, each row by itself, so that none suffers for another.
@@ -403,8 +482,7 @@ impl Scorer {
             return self.blank(decision_flag::DEGRADED);
         }
         let mut score = self.blank(0);
-        let embedding = self.batch.embedding(row);
-        self.found = self.cases.bank_mut().search(embedding, &mut self.nearest);
+        self.search(row);
         let (fraud, all) = self.vote();
         let share = if all > 0.0 { fraud / all } else { 0.0 };
         self.fraud_votes = fraud;
@@ -412,6 +490,24 @@ impl Scorer {
         score.score = calibrate(share, self.calibration);
         self.name_neighbours(&mut score);
         score
+    }
+
+    /// Finds what is nearest to the encoded row `row`.
+    fn search(&mut self, row: usize) {
+        let (bank, embedding) = (self.cases.bank_mut(), self.batch.embedding(row));
+        self.found = match &mut self.device {
+            None => bank.search(embedding, &mut self.nearest),
+            Some(device) => {
+                let vectors = &self.batch.inputs[..self.batch.rows * self.features];
+                device.search(bank, (vectors, row), embedding, &mut self.nearest)
+            }
+        };
+    }
+
+    fn forget_device(&mut self) {
+        if let Some(device) = &mut self.device {
+            device.forget();
+        }
     }
 
     /// Whether row `row`, whose vector is `vector`, has an embedding that can be used.
@@ -523,7 +619,9 @@ impl State for Scorer {
         regions
     }
 
+    /// A device is filled anew after this.
     fn regions_mut(&mut self) -> Vec<RegionMut<'_>> {
+        self.forget_device();
         let mut regions = self.cases.regions_mut();
         regions.extend(self.histories.regions_mut());
         regions
@@ -559,7 +657,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Backend;
+    use crate::device::Libraries;
 
     proptest! {
         #[test]
@@ -583,17 +681,50 @@ mod tests {
         scorer
     }
 
+    fn transactions(numbers: std::ops::RangeInclusive<u8>) -> Vec<FeatureRecord> {
+        let transaction = |number: u8| {
+            let mut record = FeatureRecord::default();
+            record.payment.origin.kind = payment_kind::TRANSACTION;
+            record.payment.transaction_id.0[0] = b'a' + number;
+            record.features[0] = f32::from(number);
+            record
+        };
+        numbers.map(transaction).collect()
+    }
+
+    #[test]
+    fn batch_that_the_device_fails_on_is_the_banks_and_the_next_is_not() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v1");
+        let model = ModelFolder::open(&folder).unwrap();
+        let sizes = ScoreConfig::default().device_sizes();
+        let device = DeviceBank::open(Device::Cpu, &Libraries::default(), &model, &sizes).unwrap();
+        let (mut scorer, mut sound) = (failing(100.0).with_device(device), failing(100.0));
+        let searches = [false, true, false].map(|is_broken| {
+            scorer.device.as_mut().unwrap().device.is_broken = is_broken;
+            let records = transactions(1..=9);
+            let (mut found, mut expected) = (Vec::new(), Vec::new());
+            scorer.apply_all(&records, |_, score| found.push(score));
+            sound.apply_all(&records, |_, score| expected.push(score));
+            assert_eq!(found, expected);
+            scorer.take_searches().unwrap()
+        });
+        let (well, badly) = (
+            Searches {
+                proved: 9,
+                ..Searches::default()
+            },
+            Searches {
+                left: 9,
+                failed: 1,
+                ..Searches::default()
+            },
+        );
+        assert_eq!(searches, [well, badly, well]);
+    }
+
     #[test]
     fn row_that_the_library_fails_on_is_degraded_and_no_other() {
-        let records: Vec<FeatureRecord> = (1..=20_u8)
-            .map(|number| {
-                let mut record = FeatureRecord::default();
-                record.payment.origin.kind = payment_kind::TRANSACTION;
-                record.payment.transaction_id.0[0] = b'a' + number;
-                record.features[0] = f32::from(number);
-                record
-            })
-            .collect();
+        let records = transactions(1..=20);
         let scores = |limit: f32| {
             let (mut scorer, mut scores) = (failing(limit), Vec::new());
             scorer.apply_all(&records, |_, score| scores.push(score));

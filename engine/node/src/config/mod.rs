@@ -23,12 +23,13 @@ use pinion_journal::JournalConfig;
 use pinion_publish::PublishConfig;
 use pinion_runtime::hash;
 use pinion_schemas::records::LINE_LEN;
-use pinion_score::ScoreConfig;
+use pinion_score::{Backend, ScoreConfig};
 use pinion_strategy::{StrategyConfig, StrategyError};
 use pinion_transport::BusConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::strategies;
+use challengers::ChallengerConfig;
 
 pub use challengers::ChallengersConfig;
 pub use cores::CoresConfig;
@@ -118,6 +119,7 @@ impl Config {
             self.validate_strategies().map_err(|error| error.to_string()),
             self.publish.validate().map_err(|error| error.to_string()),
             self.validate_between_sections(),
+            self.validate_back_ends(),
         ];
         outcomes.into_iter().filter_map(Result::err).collect()
     }
@@ -132,7 +134,7 @@ impl Config {
             ingest: IngestConfig,
             book: BookConfig,
             features: FeaturesConfig,
-            score: ScoreConfig,
+            score: pinion_score::config::Deciding,
             strategy: StrategyConfig,
         }
         let defaults = Self::default();
@@ -191,7 +193,7 @@ impl Config {
             ingest: Vec<u64>,
             frame_len_max: u32,
             features: FeaturesConfig,
-            score: ScoreConfig,
+            score: pinion_score::config::Deciding,
         }
         let defaults = FeaturesConfig::default();
         let deciding = Deciding {
@@ -221,6 +223,18 @@ impl Config {
         self.strategy.validate()?;
         strategies::payments(&self.strategy)?;
         strategies::market(&self.strategy).map(drop)
+    }
+
+    /// One process has one build of ONNX Runtime, whichever is loaded first.
+    fn validate_back_ends(&self) -> Result<(), String> {
+        let is_other = |model: &&ChallengerConfig| model.backend == Some(Backend::Onnx);
+        let other = self.challengers.models.iter().find(is_other);
+        match other.filter(|_| self.score.backend == Backend::Cuda) {
+            None => Ok(()),
+            Some(ChallengerConfig { name, .. }) => Err(format!(
+                "challengers.models: backend of \"{name}\" is \"onnx\", expected \"native\" beside score.backend = \"cuda\""
+            )),
+        }
     }
 
     /// What the sections demand of each other.
@@ -294,7 +308,6 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::challengers::ChallengerConfig;
     use super::*;
 
     #[test]
@@ -317,9 +330,21 @@ mod tests {
             set: None,
             backend: None,
         });
+        other.score.device.proposals = 64;
         assert_eq!(base.decision_hash(), other.decision_hash());
         other.book.instruments_max += 1;
         assert_ne!(base.decision_hash(), other.decision_hash());
+    }
+
+    #[test]
+    fn journal_and_state_of_a_gpu_are_those_of_the_native_back_end() {
+        let with = |backend: Backend| {
+            let mut config = Config::default();
+            config.score.backend = backend;
+            (config.decision_hash(), config.payment_state_text())
+        };
+        assert_eq!(with(Backend::Cuda), with(Backend::Native));
+        assert_ne!(with(Backend::Cuda), with(Backend::Onnx));
     }
 
     #[track_caller]
@@ -331,6 +356,18 @@ mod tests {
 
     #[test]
     fn sections_that_do_not_fit_each_other_are_refused() {
+        check_refused(
+            |config| {
+                config.score.backend = Backend::Cuda;
+                config.challengers.models.push(ChallengerConfig {
+                    name: "a".to_owned(),
+                    model: "models/a".to_owned(),
+                    set: None,
+                    backend: Some(Backend::Onnx),
+                });
+            },
+            "challengers.models: backend of \"a\" is \"onnx\", expected \"native\" beside score.backend = \"cuda\"",
+        );
         check_refused(
             |config| config.ingest.frame_len_max = 8192,
             "ingest.frame_len_max is 8192, expected at most journal.payload_len_max, which is 4096",

@@ -10,7 +10,7 @@
 //!
 //! Start at [`Bank`]. [`config`] says what can be set; [`case`] what a case is; `embeddings`, `kernel` and `search`
 //! find the nearest, `cells` says which are alike and `recall` whether that is good enough; `index`, `kin` and `ages`
-//! find who leaves; `start` reads a model's bank; `tally` counts.
+//! find who leaves; `start` reads a model's bank; `tally` counts; `stale` lists rows for whoever keeps a copy.
 //!
 //! One writer owns it. All memory is reserved at start and none is taken later. A row keeps its number while its case
 //! is there; blocks stand without gaps, so some embeddings move when another goes.
@@ -41,6 +41,7 @@ mod kernel;
 mod kin;
 mod recall;
 mod search;
+pub(crate) mod stale;
 mod start;
 mod tally;
 
@@ -62,6 +63,7 @@ use kernel::LANES;
 use kin::Kin;
 use recall::RECALL_AT;
 use search::{Scan, Search, Sizes};
+use stale::Stale;
 use tally::Account;
 
 /// How far from 1 the length of an embedding may be.
@@ -146,6 +148,8 @@ pub struct Bank {
     cells: Cells,
     embeddings: Embeddings,
     search: Search,
+    /// Rows that have another case than before, or none; none: nobody asked. No state: whoever fills in another asks anew.
+    changed: Option<Box<Stale>>,
 }
 
 impl Bank {
@@ -192,6 +196,7 @@ impl Bank {
                 listed_max: Cells::listed_max(config),
                 is_by_block: Embeddings::are_by_block(blocks_max, dimensions),
             }),
+            changed: None,
         })
     }
 
@@ -234,6 +239,29 @@ impl Bank {
     /// What happened so far.
     pub fn tally(&self) -> Tally {
         self.account[0].tally
+    }
+
+    /// Rows at most.
+    pub fn rows_max(&self) -> u32 {
+        self.rows_max
+    }
+
+    /// From now on notes which rows have another case than before, or none, for [`Self::take_changed`].
+    ///
+    /// Cost: takes five bytes for each of the rows, once; then one more for each case that comes or leaves.
+    pub(crate) fn watch(&mut self) {
+        let changed = self
+            .changed
+            .get_or_insert_with(|| Box::new(Stale::all(self.rows_max)));
+        changed.clear();
+    }
+
+    /// Gives each row that was noted to `note`, once, and begins anew. A row's case may have come and left since.
+    pub(crate) fn take_changed(&mut self, note: impl FnMut(u32)) {
+        if let Some(changed) = &mut self.changed {
+            changed.rows().iter().copied().for_each(note);
+            changed.clear();
+        }
     }
 
     /// The row of an id. Cost: about two lines.
@@ -448,6 +476,7 @@ impl Bank {
             ..Row::NONE
         };
         self.embeddings.put(place as usize, case.embedding);
+        self.note_changed(row);
         self.row_of_place[place as usize] = row;
         self.index.add(&self.rows, &case.id, row);
         let len = self.len();
@@ -646,6 +675,7 @@ impl Bank {
     fn drop_row(&mut self, row: u32) {
         let Row { id, place, .. } = self.rows[row as usize];
         let len = self.len();
+        self.note_changed(row);
         self.delist(row);
         self.index.remove(&self.rows, &id);
         self.ages.take(&mut self.rows, len, row);
@@ -657,6 +687,12 @@ impl Bank {
             ..Row::NONE
         };
         account.free = row + 1;
+    }
+
+    fn note_changed(&mut self, row: u32) {
+        if let Some(changed) = &mut self.changed {
+            changed.add(row);
+        }
     }
 
     /// Has the last row of a row's cell stand where it stood, and leaves no gap.

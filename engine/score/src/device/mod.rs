@@ -7,8 +7,8 @@
 //!                     └ not written yet ────────────────────────────────────────────▶ ▲         or: not proved
 //! ```
 //!
-//! Start at [`DeviceBank`]; `graph` makes the graph; `session` says how it runs where; `stale` which rows the device does
-//! not have as the bank does; [`bench`](mod@bench) measures a device's own limits.
+//! Start at [`DeviceBank`]; `search` is a scorer's use of it; `graph` makes the graph; `session` says how it runs where;
+//! [`bench`](mod@bench) measures a device's own limits.
 //!
 //! The device proposes, the bank disposes. The device's sums have other last bits than the bank's, and may have others on
 //! another device; so a run asks for more rows than are wanted, the bank compares those that rounding leaves in doubt, and
@@ -23,8 +23,8 @@
 
 pub mod bench;
 mod graph;
+pub(crate) mod search;
 mod session;
-mod stale;
 
 use std::fmt;
 use std::path::Path;
@@ -32,13 +32,14 @@ use std::path::Path;
 use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 
+use crate::bank::stale::Stale;
 use crate::bank::{Bank, Neighbour};
 use crate::error::ScoreError;
 use crate::library;
 use crate::manifest::ModelFolder;
 use graph::{ABSENT, FOUND, GROUP, SLICES, Shapes, WRITE, slice_name};
+pub use search::Searches;
 use session::{Manner, Memory, Place, Way, failed, shared};
-use stale::Stale;
 
 /// Rows that are written at once: few, as labels come, and many, as at the start.
 const WRITTEN: [usize; 2] = [16, 4096];
@@ -122,6 +123,9 @@ pub struct DeviceBank {
     candidates: Vec<Neighbour>,
     manner: Manner,
     notes: Vec<String>,
+    /// Fails as a device would.
+    #[cfg(test)]
+    pub(crate) is_broken: bool,
 }
 
 /// A tensor on the device, and the same beside it.
@@ -209,6 +213,8 @@ impl DeviceBank {
             candidates: Vec::with_capacity(shapes.found + SLICES * shapes.slice_rows),
             manner,
             notes: Vec::new(),
+            #[cfg(test)]
+            is_broken: false,
             session,
         };
         bank.write(|_, _| false).map_err(failed("writing rows"))?;
@@ -223,6 +229,19 @@ impl DeviceBank {
     /// Vectors that a run takes at most.
     pub fn batch(&self) -> usize {
         self.shapes.batch
+    }
+
+    /// Whether it has room for the rows of `bank` and takes vectors of `features`.
+    pub fn fits(&self, bank: &Bank, features: usize) -> bool {
+        let Shapes { dimensions, .. } = self.shapes;
+        self.rows_max >= bank.rows_max()
+            && dimensions == bank.dimensions()
+            && self.shapes.features == features
+    }
+
+    /// Features of a vector.
+    pub fn features(&self) -> usize {
+        self.shapes.features
     }
 
     /// Memory of the device that the rows take. Unit: bytes.
@@ -299,6 +318,10 @@ impl DeviceBank {
     /// # Errors
     /// [`DeviceFailed`]: nothing may be asked of the run.
     pub fn run(&mut self, features: &[f32]) -> Result<(), DeviceFailed> {
+        #[cfg(test)]
+        if self.is_broken {
+            return Err(DeviceFailed);
+        }
         self.try_run(features).map_err(|_| DeviceFailed)
     }
 
