@@ -162,8 +162,8 @@ enum Step {
     Batch,
     /// The batch ends, and a case is inserted by hand.
     Insert(u64),
-    /// The batch ends, and the device's scorer gets the state of the other one, and with it another bank.
-    Copy,
+    /// The batch ends, and both go back to where they were at the last such step.
+    Back,
     /// The batch ends, and a scorer that was made on another thread takes over.
     Swap,
     /// The batch ends, and the banks are exchanged for copies.
@@ -183,7 +183,7 @@ fn step() -> impl Strategy<Value = Step> {
         30 => (1_u64..40, verdict).prop_map(|(back, verdict)| Step::Label(back, verdict)),
         6 => Just(Step::Batch),
         2 => (0_u64..12).prop_map(Step::Insert),
-        1 => Just(Step::Copy),
+        1 => Just(Step::Back),
         1 => Just(Step::Swap),
         1 => Just(Step::Exchange),
     ]
@@ -223,15 +223,19 @@ struct Rig {
     device: Scorer,
     native: Scorer,
     batch: Vec<FeatureRecord>,
+    /// A state to go back to.
+    kept: Vec<Vec<u8>>,
     number: u64,
     searched: u64,
 }
 
 impl Rig {
     fn new(setting: &Setting) -> Self {
+        let native = setting.native();
         Self {
             device: setting.on_device(),
-            native: setting.native(),
+            kept: kept(&native),
+            native,
             setting: setting.clone(),
             batch: Vec::new(),
             number: 0,
@@ -277,14 +281,12 @@ impl Rig {
                 insert(&mut self.device, number);
                 insert(&mut self.native, number);
             }
-            Step::Copy => {
+            Step::Back => {
                 self.flush();
-                let mut other = self.setting.native();
-                other.clear();
-                copy(&self.native, &mut other);
-                // Another bank, as after a start.
+                let before = std::mem::replace(&mut self.kept, kept(&self.native));
                 self.device.clear();
-                copy(&other, &mut self.device);
+                restore(&before, &mut self.device);
+                restore(&before, &mut self.native);
             }
             Step::Swap => {
                 self.flush();

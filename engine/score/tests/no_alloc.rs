@@ -10,6 +10,7 @@ use pinion_runtime::ring::ring;
 use pinion_schemas::ids::Id;
 use pinion_schemas::records::{FeatureRecord, ScoredRecord, decision_flag, payment_kind};
 use pinion_score::bank::{Bank, BankConfig, Case, Label, Neighbour};
+use pinion_score::device::{Device, DeviceBank, Libraries, Sizes};
 use pinion_score::exchange::Swap;
 use pinion_score::manifest::ModelFolder;
 use pinion_score::{Backend, Exchanges, ScoreAgent, ScoreCommand, ScoreConfig, ScoreRetired, Scorer};
@@ -17,7 +18,7 @@ use pinion_score::{Backend, Exchanges, ScoreAgent, ScoreCommand, ScoreConfig, Sc
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
-fn heap_calls_of_1000_events(backend: Backend) -> u64 {
+fn heap_calls_of_1000_events(backend: Backend, has_device: bool) -> u64 {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fraud-v2");
     let hash = ModelFolder::open(&model).unwrap().feature_set_hash;
     let config = ScoreConfig {
@@ -30,7 +31,18 @@ fn heap_calls_of_1000_events(backend: Backend) -> u64 {
     let (mut feed, input) = ring::<FeatureRecord>(64);
     let (output, mut drain) = ring::<ScoredRecord>(64);
     let counters = Counters::in_memory(32);
-    let scorer = Scorer::load(&config, |_| Some(hash)).unwrap();
+    let mut scorer = Scorer::load(&config, |_| Some(hash)).unwrap();
+    if has_device {
+        let sizes = Sizes {
+            rows_max: config.bank.rows_max,
+            batch: 1,
+            proposals: 1_024,
+            threads: 1,
+        };
+        let folder = ModelFolder::open(&model).unwrap();
+        let device = DeviceBank::open(Device::Cpu, &Libraries::default(), &folder, &sizes).unwrap();
+        scorer = scorer.with_device(device);
+    }
     let usual = scorer.usual().to_vec();
     let mut agent = ScoreAgent::new(&config, scorer, input, output, &counters).unwrap();
     let (mut near_fraud, mut unusual, mut others) = (0, 0, 0);
@@ -64,14 +76,21 @@ fn heap_calls_of_1000_events(backend: Backend) -> u64 {
 
 #[test]
 fn no_alloc_in_steady_state() {
-    assert_eq!(heap_calls_of_1000_events(Backend::Native), 0);
+    assert_eq!(heap_calls_of_1000_events(Backend::Native, false), 0);
 }
 
 #[test]
 fn onnx_runtime_adds_a_bounded_number_of_its_own() {
     // The library takes memory by its own allocator; what it does through Rust's is ort's wrapping of the
     // outputs. More than a handful per run would be ours.
-    assert!(heap_calls_of_1000_events(Backend::Onnx) <= 8 * 1_000);
+    assert!(heap_calls_of_1000_events(Backend::Onnx, false) <= 8 * 1_000);
+}
+
+/// As above, of a run of the graph and of writing the rows of a label.
+#[test]
+fn device_adds_a_bounded_number_of_its_own() {
+    let calls = heap_calls_of_1000_events(Backend::Native, true);
+    assert!(calls <= 20 * 500, "{calls}");
 }
 
 /// A transaction, or a label of the one before.
