@@ -22,6 +22,7 @@ use pinion_replay::generate::{PaymentsConfig, PaymentsGenerator};
 use pinion_replay::import::EventSource as _;
 use pinion_replay::verify::verify;
 use pinion_schemas::encode::{Encoder, Stamp};
+use pinion_score::Backend;
 use pinion_transport::config::DriverKind;
 use pinion_transport::in_process::{InProcessBus, InProcessPublication};
 use pinion_transport::{Bus as _, Offer, Publication as _};
@@ -219,6 +220,10 @@ fn journal_with_swapped_and_deployed_models_is_verified_and_explained() {
     let explained = [(0, 0), (one, 1), (two, 0), (three, 1)]
         .map(|(behind, which)| (transaction_behind(&config, behind), which));
     check(&config, &models, &explained);
+    // An engine with a GPU would have written the same, and its journal needs none.
+    let mut of_gpu = config.clone();
+    of_gpu.score.backend = Backend::Cuda;
+    check(&of_gpu, &models, &explained);
     // Without the log nothing verifies it, and it is told.
     std::fs::remove_file(config.journal().dir.join("models.jsonl")).unwrap();
     for model in &models {

@@ -14,6 +14,7 @@ use pinion_schemas::wire::Verdict;
 use pinion_score::bank::{BankConfig, Case, Label, Precision};
 use pinion_score::device::{Device, DeviceBank, Libraries, Searches, Sizes};
 use pinion_score::exchange::Swap;
+use pinion_score::library;
 use pinion_score::manifest::ModelFolder;
 use pinion_score::{Backend, Exchanges, ScoreAgent, ScoreCommand, ScoreConfig, ScoreRetired, Scorer};
 use proptest::prelude::*;
@@ -450,6 +451,26 @@ fn device_with_too_little_room_is_refused() {
     let model = ModelFolder::open(&setting.folder()).unwrap();
     let device = DeviceBank::open(Device::Cpu, &Libraries::default(), &model, &sizes).unwrap();
     setting.native().with_device(device);
+}
+
+#[test]
+fn follower_that_is_to_serve_is_refused_without_a_gpu() {
+    let setting = Setting::new("fraud-v2");
+    let (mut scorer, mut config) = (setting.native(), setting.config());
+    scorer.serve(&config).unwrap();
+    let Err(reason) = library::cuda::find(&Libraries::default()) else {
+        return; // There is one.
+    };
+    config.backend = Backend::Cuda;
+    let loaded = Scorer::load(&config, |_| {
+        Some(ModelFolder::open(&setting.folder()).unwrap().feature_set_hash)
+    });
+    for error in [scorer.serve(&config).unwrap_err(), loaded.err().unwrap()] {
+        assert_eq!(
+            error.to_string(),
+            format!("score.backend is \"cuda\", expected \"native\", which gives the same scores: {reason}")
+        );
+    }
 }
 
 /// The agent's way: batches as they wait, another model made on another thread, and the counters.
