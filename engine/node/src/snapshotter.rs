@@ -142,6 +142,7 @@ impl Snapshotter {
             health: health.clone(),
             clock: clock.clone(),
             shown: Shown::new(counters),
+            swaps_refused: counters.counter("model_swap.refused"),
             drift: Watch::new(
                 &config.drift,
                 &setting.manifest,
@@ -284,6 +285,8 @@ struct Worker {
     health: Arc<Mutex<Health>>,
     clock: Clock,
     shown: Shown,
+    /// Exchanges of a model that were asked for and came to nothing.
+    swaps_refused: Counter,
     /// None: it is not counted.
     drift: Option<Watch>,
     engine: Seen,
@@ -548,7 +551,11 @@ impl Worker {
             }
             Request::ModelSwap { model } => match self.begin_model_swap(&model, &reply) {
                 Ok(()) => return,
-                Err(reason) => Err(reason),
+                Err(reason) => {
+                    self.swaps_refused.increment();
+                    tracing::warn!("model swap: {reason}");
+                    Err(reason)
+                }
             },
         };
         reply.end(outcome.map_or_else(Response::Error, Response::Result));
@@ -697,7 +704,10 @@ impl Worker {
                 swapped.model.hash,
                 swapped.first_sequence
             ),
-            Err(reason) => tracing::warn!("model swap: {reason}"),
+            Err(reason) => {
+                self.swaps_refused.increment();
+                tracing::warn!("model swap: {reason}");
+            }
         }
         let answer = taken_over.map(Answer::Swapped);
         reply.end(answer.map_or_else(Response::Error, Response::Result));

@@ -271,6 +271,10 @@ impl ModelFolder {
 }
 
 fn check(manifest: &Manifest) -> Result<(), String> {
+    if manifest.name.is_empty() || manifest.name.chars().any(char::is_control) {
+        let name = &manifest.name;
+        return Err(format!("name is {name:?}, expected a line of text"));
+    }
     let features = manifest.features.len();
     if !(1..=FEATURES_MAX).contains(&features) {
         return Err(format!(
@@ -283,9 +287,10 @@ fn check(manifest: &Manifest) -> Result<(), String> {
     }
     check_bank(&manifest.bank)?;
     let Calibration { slope, intercept } = manifest.calibration;
-    if !(slope.is_finite() && intercept.is_finite()) {
+    check_positive("calibration.slope", f64::from(slope))?;
+    if !intercept.is_finite() {
         return Err(format!(
-            "calibration is {slope}, {intercept}, expected finite numbers"
+            "calibration.intercept is {intercept}, expected a finite number"
         ));
     }
     manifest.thresholds.as_ref().map_or(Ok(()), check_thresholds)?;
@@ -360,6 +365,9 @@ fn check_bank(bank: &BankManifest) -> Result<(), String> {
         ));
     }
     check_positive("bank.temperature", f64::from(bank.temperature))?;
+    if let Some(as_of_ns) = bank.as_of_ns.filter(|&as_of_ns| as_of_ns < 0) {
+        return Err(format!("bank.as_of_ns is {as_of_ns}, expected a time since 1970"));
+    }
     if let Some(admission) = &bank.admission {
         check_positive("bank.admission.fraud_factor", admission.fraud_factor)?;
         check_positive("bank.admission.genuine_factor", admission.genuine_factor)?;
@@ -412,6 +420,27 @@ dimensions = 4
         opened.map(|model| model.manifest)
     }
 
+    #[test]
+    fn calibration_that_turns_the_ranking_round_is_refused() {
+        let calibrated = |slope: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let text = [
+                HEAD,
+                BANK,
+                &TAIL.replace("slope = 1.0", &format!("slope = {slope}")),
+            ]
+            .concat();
+            std::fs::write(folder.path().join(MANIFEST_FILE), text).unwrap();
+            ModelFolder::open(folder.path()).map_err(|error| error.to_string())
+        };
+        let error = calibrated("-1.0").unwrap_err();
+        assert!(
+            error.contains("calibration.slope is -1, expected a positive number"),
+            "{error}"
+        );
+        assert!(calibrated("0.5").is_ok());
+    }
+
     const ADMISSION: &str = "[bank.admission]\nfraud_factor = 0.5\ngenuine_factor = 4.0\n";
     const THRESHOLDS: &str = "[thresholds]\nalarm = 0.25\nfalse_alarm_cost = 5.0\n";
 
@@ -454,6 +483,12 @@ dimensions = 4
             "unknown variant `f8`, expected one of `f32`, `f16`, `int8`",
         );
         check_refused("", "as_of_ns = \"never\"", "", "as_of_ns");
+        check_refused(
+            "",
+            "as_of_ns = -5",
+            "",
+            "bank.as_of_ns is -5, expected a time since 1970",
+        );
         for (from, to, expected) in [
             (
                 "0.5",

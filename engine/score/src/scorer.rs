@@ -36,6 +36,9 @@ use crate::reasons::{FRAUD_SHARE_MIN, Reasons};
 /// How far the encoder may be from the oracle when it is checked at start.
 const ORACLE_TOLERANCE: f32 = 1e-4;
 
+/// How far the square of an embedding's length may be from 1.
+const LENGTH_TOLERANCE: f32 = 0.01;
+
 /// Shares are kept this far from 0 and 1, so that their logit is finite.
 const SHARE_MARGIN: f64 = 1e-3;
 
@@ -512,8 +515,9 @@ impl Scorer {
 
     /// Whether row `row`, whose vector is `vector`, has an embedding that can be used.
     fn is_sound(&self, vector: &[f32; FEATURES_MAX], row: usize) -> bool {
-        let mut values = vector[..self.features].iter().chain(self.batch.embedding(row));
-        self.batch.is_encoded[row] && values.all(|value| value.is_finite())
+        let embedding = self.batch.embedding(row);
+        let is_finite = vector[..self.features].iter().all(|value| value.is_finite());
+        self.batch.is_encoded[row] && is_finite && is_direction(embedding)
     }
 
     /// Votes of fraud among the neighbours, and all their votes.
@@ -573,12 +577,17 @@ impl Scorer {
         self.encode();
         let found = self.batch.embedding(0).iter().zip(&expected);
         let worst = found.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        if self.batch.is_encoded[0] && worst <= ORACLE_TOLERANCE {
+        let is_like_oracle = self.batch.is_encoded[0] && worst <= ORACLE_TOLERANCE;
+        if is_like_oracle && is_direction(self.batch.embedding(0)) {
             return Ok(());
         }
         let path = model.path(&model.manifest.encoder.file);
-        let reason =
-            format!("the embedding of a test vector is off by {worst}, expected at most {ORACLE_TOLERANCE}");
+        let reason = if is_like_oracle {
+            let length = squared_length(self.batch.embedding(0)).sqrt();
+            format!("the embedding of a test vector has length {length}, expected 1")
+        } else {
+            format!("the embedding of a test vector is off by {worst}, expected at most {ORACLE_TOLERANCE}")
+        };
         Err(ScoreError::Malformed { path, reason })
     }
 }
@@ -603,6 +612,16 @@ impl Batch {
         let dimensions = self.embeddings.len() / ROWS_MAX;
         &self.embeddings[row * dimensions..][..dimensions]
     }
+}
+
+/// Whether an embedding is finite and of about length 1, as the bank's are: sums that overflow in the encoder leave one
+/// that is near to nothing.
+fn is_direction(embedding: &[f32]) -> bool {
+    (squared_length(embedding) - 1.0).abs() <= LENGTH_TOLERANCE
+}
+
+fn squared_length(embedding: &[f32]) -> f32 {
+    embedding.iter().map(|value| value * value).sum()
 }
 
 /// Whether a payment event is a transaction that there is time to score.
@@ -720,6 +739,20 @@ mod tests {
             },
         );
         assert_eq!(searches, [well, badly, well]);
+    }
+
+    #[test]
+    fn embedding_that_is_no_direction_is_told() {
+        let embeddings = [
+            [0.6, -0.8],
+            [0.0, 0.0],
+            [1e-20, 0.0],
+            [f32::NAN, 1.0],
+            [f32::INFINITY, 0.0],
+            [1.1, 0.0],
+        ];
+        let expected = [true, false, false, false, false, false];
+        assert_eq!(embeddings.map(|embedding| is_direction(&embedding)), expected);
     }
 
     #[test]

@@ -108,11 +108,18 @@ impl<'a> File<'a> {
         let (embeddings, rest) = body.split_at(rows * dimensions * FLOAT_LEN);
         let (weights, rest) = rest.split_at(rows * FLOAT_LEN);
         let (labels, ids) = rest.split_at(rows);
+        if let Some(row) = labels.iter().position(|&label| label > 1) {
+            return Err(format!("row {row} has label {}, expected 0 or 1", labels[row]));
+        }
+        let ids = ids.as_chunks().0;
+        if let Some(row) = ids.iter().position(|&id| !Id(id).is_valid()) {
+            return Err(format!("row {row} has the id {:02x?}, expected a name", ids[row]));
+        }
         Ok(Self {
             embeddings: floats(embeddings),
             weights: floats(weights),
             labels,
-            ids: ids.as_chunks().0,
+            ids,
             dimensions,
         })
     }
@@ -217,6 +224,8 @@ mod tests {
             |bytes, _| bytes[80..84].copy_from_slice(&not_finite),
             "row 0 has a weight of NaN",
         );
+        check_refused(|bytes, _| bytes[112] = 7, "row 0 has label 7, expected 0 or 1");
+        check_refused(|bytes, _| bytes[120] = 0xFF, "row 0 has the id [ff, ");
         check_refused(
             |bytes, _| bytes.copy_within(120..156, 156),
             "row 1 is case-0, a fraud case, expected another id",
