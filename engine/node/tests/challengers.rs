@@ -237,6 +237,6 @@ fn weights_that_are_not_finite_or_give_what_is_not_are_refused() {
     );
     check_refused(
         |model, _| fill_weights(model, 0x7E),
-        "encoder.onnx: the score of a test vector is not finite, expected a number from 0 to 1",
+        "encoder.onnx: the embedding of a test vector has length NaN, expected 1",
     );
 }

@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 use pinion_features::set::canonical;
 use pinion_features::set::file::SetError;
 use pinion_runtime::hash;
-use pinion_schemas::records::{FEATURES_MAX, decision_flag};
 use pinion_score::ScoreError;
 use pinion_score::manifest::{ModelFolder, locate};
 
@@ -62,8 +61,6 @@ enum Reason {
     Set(#[from] SetError),
     #[error("{0}")]
     Replica(#[from] ReplicaError),
-    #[error("{}: the score of a test vector is not finite, expected a number from 0 to 1", path.display())]
-    NotFinite { path: PathBuf },
 }
 
 impl From<ScoreError> for Reason {
@@ -145,15 +142,9 @@ fn load_one(config: &Config, sets: &[InForce], challenger: &ChallengerConfig) ->
         None => sets.to_vec(),
     };
     let folder = ModelFolder::open(&locate(Path::new(&config.score.model))?)?;
-    let mut replica = Replica::with_cases(&config, &sets)?;
-    let scorer = replica.scorer_mut().expect("it knows the cases");
-    if scorer.score(&[1.0; FEATURES_MAX]).flags & decision_flag::DEGRADED != 0 {
-        let path = folder.path(&folder.manifest.encoder.file);
-        return Err(Reason::NotFinite { path });
-    }
     Ok(Loaded {
         name: challenger.name.clone(),
-        replica,
+        replica: Replica::with_cases(&config, &sets)?,
         text: text_of(&config, &sets, folder.hash),
     })
 }
